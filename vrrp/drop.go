@@ -1,0 +1,65 @@
+package vrrp
+
+import "fmt"
+
+// DropReason is why a received packet was discarded. It is the error of Parse,
+// and its String is the label of the counter.
+type DropReason uint8
+
+// The discards of RFC 9568, section 7.1, in the order in which they are judged,
+// and those that only the caller can see.
+const (
+	// DropFamilyMismatch is a packet whose IP version is not the one of this codec.
+	DropFamilyMismatch DropReason = iota + 1
+	// DropBadTTL is a packet that was forwarded: TTL is not 255.
+	DropBadTTL
+	// DropTruncated is a packet shorter than its header and its addresses.
+	DropTruncated
+	// DropBadVersion is a version other than 3.
+	DropBadVersion
+	// DropBadType is a type other than 1, ADVERTISEMENT.
+	DropBadType
+	// DropZeroCount is an advertisement without an address (section 5.2.5).
+	DropZeroCount
+	// DropBadChecksum is a checksum that is wrong in every known form.
+	DropBadChecksum
+	// DropZeroInterval is a Max Advertise Interval of zero (erratum 8301): every
+	// timer made from it would be zero too.
+	DropZeroInterval
+	// DropUnknownVRID is a VRID that is not configured on the interface. Parse
+	// knows it only of VRID 0, which is none.
+	DropUnknownVRID
+	// DropOwnSource is a packet from the router's own address: looped back by the
+	// network, or another machine uses the address. Parse does not report it.
+	DropOwnSource
+)
+
+// String returns a stable label in kebab case.
+func (r DropReason) String() string {
+	switch r {
+	case DropFamilyMismatch:
+		return "family-mismatch"
+	case DropBadTTL:
+		return "bad-ttl"
+	case DropTruncated:
+		return "truncated"
+	case DropBadVersion:
+		return "bad-version"
+	case DropBadType:
+		return "bad-type"
+	case DropZeroCount:
+		return "zero-count"
+	case DropBadChecksum:
+		return "bad-checksum"
+	case DropZeroInterval:
+		return "zero-interval"
+	case DropUnknownVRID:
+		return "unknown-vrid"
+	case DropOwnSource:
+		return "own-source"
+	}
+	return fmt.Sprintf("drop-reason-%d", uint8(r))
+}
+
+// Error makes a DropReason an error.
+func (r DropReason) Error() string { return "vrrp: packet dropped: " + r.String() }

@@ -1,0 +1,195 @@
+package vrrp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// receive judges an advertisement.
+func (m *Machine) receive(at time.Time, r Received) {
+	if reason := m.discard(r); reason != 0 {
+		return
+	}
+	m.counters.AdvertsReceived++
+	if r.Advert.Priority == 0 {
+		m.counters.ReleasesReceived++
+	}
+	m.compare(at, r)
+	switch m.role.State {
+	case Init:
+		// Only to learn that the successor is there.
+	case Backup:
+		m.receiveBackup(at, r)
+	case Active:
+		m.receiveActive(at, r)
+	}
+	if m.role.State != Active && r.Advert.Priority > 0 && m.hold.running() {
+		m.hold.advance(at.Add(HandOverOverlap))
+	}
+}
+
+// discard drops what can only be judged with the router's own address and VRID.
+// A packet from the own address cannot be a rival: nothing would break the tie.
+func (m *Machine) discard(r Received) DropReason {
+	switch {
+	case r.Advert.VRID != m.cfg.VRID:
+		m.counters.WrongVRID++
+		return DropUnknownVRID
+	case r.Src == m.primary:
+		m.counters.OwnSource++
+		m.note("advertisement from the own address %v: it loops back, or another machine uses the address", r.Src)
+		return DropOwnSource
+	}
+	return 0
+}
+
+// receiveBackup is RFC 9568, section 6.4.2.
+func (m *Machine) receiveBackup(at time.Time, r Received) {
+	switch {
+	case r.Advert.Priority == 0:
+		// Never later than the timer would fire anyway. A stream of releases must not
+		// keep a backup from taking over, and the order among backups, which the skew
+		// is for, stays the same.
+		m.down.advance(at.Add(skewTime(m.cfg.Priority, m.activeInterval)))
+	case r.Advert.Priority >= m.cfg.Priority:
+		m.lowerSince = time.Time{}
+		m.follow(at, r)
+	default:
+		if m.lowerSince.IsZero() {
+			m.lowerSince = at
+		}
+		if !m.preempts(at) {
+			m.follow(at, r)
+		}
+		// Otherwise it is ignored, so that the timer runs out.
+	}
+}
+
+// follow accepts the sender as the active router: it adopts its interval,
+// recomputes Skew_Time with it (RFC 9568; RFC 5798 left that out) and starts
+// Active_Down_Timer anew.
+func (m *Machine) follow(at time.Time, r Received) {
+	m.activeInterval, m.learned = r.Advert.Interval, true
+	m.down.set(at.Add(m.activeDown()))
+}
+
+// preempts is Preempt_Mode at the given time. FailbackDelayed counts from the
+// first lower-priority advertisement since the router became backup or last
+// heard one that was not lower: it has to have heard the incumbent all the time,
+// or its timer would have run out.
+func (m *Machine) preempts(at time.Time) bool {
+	switch {
+	case m.cfg.Priority == PriorityOwner:
+		return true
+	case m.cfg.Failback == FailbackDelayed:
+		return !at.Before(m.failbackAt())
+	}
+	return m.cfg.Failback == FailbackImmediate
+}
+
+// failbackAt is when FailbackDelayed ends. Only after a lower priority was heard.
+func (m *Machine) failbackAt() time.Time { return m.lowerSince.Add(m.cfg.FailbackDelay) }
+
+// receiveActive is RFC 9568, section 6.4.3. Preempt_Mode has no say here.
+func (m *Machine) receiveActive(at time.Time, r Received) {
+	switch {
+	case r.Advert.Priority == 0:
+		// Somebody gave up a role that is ours. Say so before a backup takes it.
+		m.send(at, m.cfg.Priority)
+	case r.Advert.Priority > m.cfg.Priority:
+		m.yield(at, r, fmt.Sprintf("%v has the higher priority %d", r.Src, r.Advert.Priority))
+	case r.Advert.Priority == m.cfg.Priority && m.primary.Less(r.Src):
+		m.yield(at, r, fmt.Sprintf("%v has the same priority %d and the higher address", r.Src, r.Advert.Priority))
+	default:
+		m.assert(at, r)
+	}
+}
+
+// yield gives the role to a better router. That one is alive and adding the
+// addresses, so they are held until it has done so.
+//
+// Before that it advertises once more, which the RFC does not ask for. When two
+// halves of a network come together again and the better router happens to speak
+// first, it would never learn that there was a rival whose announcements are
+// still in the caches of the neighbours. The advertisement loses every election;
+// its only effect is that the better router asserts itself.
+func (m *Machine) yield(at time.Time, r Received, cause string) {
+	m.send(at, m.cfg.Priority)
+	m.activeInterval, m.learned = r.Advert.Interval, true
+	m.hold.set(at.Add(HandOverOverlap))
+	m.becomeBackup(at, cause)
+}
+
+// assert answers a router that loses the election: an advertisement at once (RFC
+// 9568, section 6.4.3), so that it steps down. If it is a rival, the addresses are
+// announced again, because caches may point at it since it announced them. Right
+// after becoming active it is not: it is the predecessor that yields, and the
+// first announcement is still to come.
+//
+// Both have a least distance. Without it two routers that each believe to have
+// won, because one sends from an address that is not the one it compares, would
+// answer each other as fast as the network carries it.
+func (m *Machine) assert(at time.Time, r Received) {
+	if at.Sub(m.lastSent) >= assertGap {
+		m.send(at, m.cfg.Priority)
+	}
+	if at.Sub(m.role.Since) < HandOverOverlap {
+		return
+	}
+	m.counters.Rivals++
+	if at.Sub(m.lastAnnounce) >= assertGap {
+		cause := fmt.Sprintf("rival %v with priority %d", r.Src, r.Advert.Priority)
+		m.note("%s heard while active", cause)
+		m.announce(at, cause)
+	}
+}
+
+// takeoverCause says why Active_Down_Timer ran out.
+func (m *Machine) takeoverCause(at time.Time) string {
+	h := m.heard
+	switch {
+	case h.At.Before(m.role.Since): // never, or in an earlier life
+		return fmt.Sprintf("no advertisement heard for %v", round(at.Sub(m.role.Since)))
+	case h.Priority == 0:
+		return fmt.Sprintf("%v released the role", h.Src)
+	case h.Priority < m.cfg.Priority && at.Sub(h.At) < 3*h.Interval:
+		return fmt.Sprintf("%v has the lower priority %d", h.Src, h.Priority)
+	}
+	return fmt.Sprintf("%v was silent for %v", h.Src, round(at.Sub(h.At)))
+}
+
+// compare records the advertisement and notes when what the sender has
+// configured starts to differ. Both differences are to be logged and not to be
+// discarded (RFC 9568, sections 5.2.7 and 7.1).
+func (m *Machine) compare(at time.Time, r Received) {
+	h := Heard{
+		Src: r.Src, Priority: r.Advert.Priority, Interval: r.Advert.Interval, At: at,
+		IntervalDiffers: r.Advert.Interval != m.cfg.Interval,
+		AddressesDiffer: !sameAddresses(r.Advert.Addresses, m.cfg.Addresses),
+	}
+	old := m.heard
+	m.heard = h
+	if h.IntervalDiffers && (h.Src != old.Src || !old.IntervalDiffers) {
+		m.note("%v advertises every %v, this router every %v", h.Src, h.Interval, m.cfg.Interval)
+	}
+	if h.AddressesDiffer && (h.Src != old.Src || !old.AddressesDiffer) {
+		m.note("%v advertises the addresses %v, this router %v", h.Src, r.Advert.Addresses, m.cfg.Addresses)
+	}
+}
+
+// sameAddresses compares as sets: the order has no meaning for IPv4.
+func sameAddresses(a, b []netip.Addr) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	return slices.Equal(sorted(a), sorted(b))
+}
+
+func sorted(a []netip.Addr) []netip.Addr {
+	return slices.SortedFunc(slices.Values(a), netip.Addr.Compare)
+}

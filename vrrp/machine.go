@@ -1,0 +1,248 @@
+package vrrp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Machine elects for one virtual router. It is not safe for concurrent use.
+type Machine struct {
+	cfg     Config
+	primary netip.Addr // the router's own address, from Startup
+	role    Role
+	now     time.Time // the latest time seen
+
+	// activeInterval is Active_Adver_Interval. learned says that it came from the
+	// active router; until then it is the router's own interval.
+	activeInterval time.Duration
+	learned        bool
+
+	adver timer // Adver_Timer: Active only
+	down  timer // Active_Down_Timer: Backup only
+	hold  timer // the end of Hold: outside of Active only
+
+	lastSent     time.Time // the latest advertisement that was not a release
+	lastAnnounce time.Time // the latest Announce
+	lowerSince   time.Time // the first of the lower-priority adverts heard, see preempts
+	heard        Heard     // the latest advertisement
+	counters     Counters
+
+	out []Action // collected by the current Step
+}
+
+// NewMachine returns a Machine in Init. It panics if cfg is not valid, which is
+// a mistake of the caller: see Config.Validate.
+func NewMachine(cfg Config) *Machine {
+	if err := cfg.Validate(); err != nil {
+		panic(err)
+	}
+	return &Machine{cfg: cfg.clone(), activeInterval: cfg.Interval}
+}
+
+// Step applies one event that happened at the given time and returns what is to
+// be done, in order. Time does not run backwards: an earlier time than that of
+// the Step before counts as that one. An event does not fire a timer that ran
+// out before it, only a Timeout does: a packet that was waiting when the timer
+// ran out is judged first, and may stop it.
+func (m *Machine) Step(at time.Time, ev Event) []Action {
+	if at.Before(m.now) {
+		at = m.now
+	}
+	m.now = at
+	m.out = nil
+	m.guardPause(at)
+	switch ev := ev.(type) {
+	case Startup:
+		m.startup(at, ev)
+	case Shutdown:
+		m.shutdown(at, ev)
+	case Received:
+		m.receive(at, ev)
+	case Timeout:
+		m.timeout(at)
+	case Reconfigure:
+		m.reconfigure(at, ev.Config)
+	default:
+		panic(fmt.Sprintf("vrrp: unknown event %T", ev))
+	}
+	return m.out
+}
+
+// Deadline returns when the next Timeout is due: the earliest of all timers. It
+// is false if none is running.
+func (m *Machine) Deadline() (time.Time, bool) {
+	var next timer
+	for _, t := range []timer{m.adver, m.down, m.hold} {
+		if t.running() {
+			next.advance(t.at)
+		}
+	}
+	return next.at, next.running()
+}
+
+// Advert returns the advertisement that SendAdvert asks for. Its addresses
+// belong to the Machine and must not be changed.
+func (m *Machine) Advert(priority uint8) Advert { return m.cfg.advert(priority) }
+
+// Role returns the current role.
+func (m *Machine) Role() Role { return m.role }
+
+// startup is the Startup event of RFC 9568, section 6.4.1.
+func (m *Machine) startup(at time.Time, ev Startup) {
+	if !ev.PrimaryAddr.Is4() {
+		m.note("no start: the primary address %v is not an IPv4 address", ev.PrimaryAddr)
+		return
+	}
+	m.primary = ev.PrimaryAddr
+	switch {
+	case m.role.State != Init:
+	case m.cfg.Priority == PriorityOwner:
+		m.becomeActive(at, "startup as address owner")
+	default:
+		m.becomeBackup(at, "startup")
+	}
+}
+
+// shutdown is the Shutdown event of RFC 9568, sections 6.4.2 and 6.4.3. The
+// release goes out first in every case: the successor waits for nothing else.
+func (m *Machine) shutdown(at time.Time, ev Shutdown) {
+	wasActive := m.role.State == Active
+	m.unlearn()
+	m.adver.stop()
+	m.down.stop()
+	if wasActive {
+		m.send(at, 0)
+	}
+	switch {
+	case !ev.HandOver:
+		m.hold.stop()
+	case wasActive:
+		m.hold.set(at.Add(max(minHandOver, activeDownInterval(m.cfg.Priority, m.cfg.Interval))))
+	}
+	m.setRole(at, Init, ev.Cause)
+}
+
+// timeout fires the timers that have run out.
+func (m *Machine) timeout(at time.Time) {
+	switch {
+	case m.down.expired(at):
+		m.becomeActive(at, m.takeoverCause(at))
+	case m.adver.expired(at):
+		m.send(at, m.cfg.Priority)
+	}
+	if m.hold.expired(at) {
+		m.letGo(at)
+	}
+}
+
+// letGo ends Hold after a hand-over or a lost election.
+func (m *Machine) letGo(at time.Time) {
+	m.hold.stop()
+	if m.heard.Priority > 0 && !m.heard.At.Before(m.role.Since) {
+		m.note("addresses let go: %v has taken over", m.heard.Src)
+	} else {
+		m.note("addresses let go: no successor heard")
+	}
+	m.setRole(at, m.role.State, m.role.Cause)
+}
+
+// reconfigure puts a new configuration in place. An active router whose
+// advertisement changes says so at once: with a lower priority a better backup
+// may want the role, and with a longer interval the backups would otherwise time
+// out before the next advertisement. A backup moves the timer that is running by
+// what the new configuration makes it longer or shorter.
+func (m *Machine) reconfigure(at time.Time, cfg Config) {
+	if err := cfg.Validate(); err != nil {
+		panic(err)
+	}
+	if cfg.VRID != m.cfg.VRID {
+		panic(fmt.Sprintf("vrrp: VRID %d cannot become %d", m.cfg.VRID, cfg.VRID))
+	}
+	old, oldDown := m.cfg, m.activeDown()
+	m.cfg = cfg.clone()
+	if !m.learned {
+		m.activeInterval = cfg.Interval
+	}
+	switch m.role.State {
+	case Backup:
+		m.down.set(m.down.at.Add(m.activeDown() - oldDown))
+	case Active:
+		if old.Priority != cfg.Priority || old.Interval != cfg.Interval ||
+			!slices.Equal(old.Addresses, cfg.Addresses) {
+			m.send(at, cfg.Priority)
+		}
+	}
+}
+
+// becomeActive takes the role. The advertisement comes first: the sooner the
+// others hear it, the less likely two of them take over.
+func (m *Machine) becomeActive(at time.Time, cause string) {
+	stillHeld := m.role.Hold
+	m.down.stop()
+	m.hold.stop()
+	m.unlearn()
+	m.counters.BecameActive++
+	m.send(at, m.cfg.Priority)
+	m.setRole(at, Active, cause)
+	if stillHeld {
+		// The addresses were never taken away, so nobody would announce them, but
+		// another router may have done so meanwhile.
+		m.announce(at, "active again while the addresses were still held")
+	}
+}
+
+// becomeBackup listens for Active_Down_Interval.
+func (m *Machine) becomeBackup(at time.Time, cause string) {
+	m.adver.stop()
+	m.lowerSince = time.Time{}
+	m.down.set(at.Add(m.activeDown()))
+	m.setRole(at, Backup, cause)
+}
+
+// unlearn goes back to the router's own interval: there is no active router, or
+// it is this one.
+func (m *Machine) unlearn() { m.activeInterval, m.learned = m.cfg.Interval, false }
+
+// setRole reports the role if the state or Hold changes. Hold follows from the
+// state and the hold timer.
+func (m *Machine) setRole(at time.Time, state State, cause string) {
+	hold := state == Active || m.hold.running()
+	if state == m.role.State && hold == m.role.Hold {
+		return
+	}
+	if state != m.role.State {
+		m.role.Since, m.role.Cause = at, cause
+	}
+	m.role.State, m.role.Hold = state, hold
+	m.role.Number++
+	m.out = append(m.out, SetRole{m.role})
+}
+
+// send asks for an advertisement. Every one that is not a release starts
+// Adver_Timer anew.
+func (m *Machine) send(at time.Time, priority uint8) {
+	m.out = append(m.out, SendAdvert{priority})
+	m.counters.AdvertsSent++
+	if priority == 0 {
+		m.counters.ReleasesSent++
+		return
+	}
+	m.lastSent = at
+	m.adver.set(at.Add(m.cfg.Interval))
+}
+
+func (m *Machine) announce(at time.Time, cause string) {
+	m.out = append(m.out, Announce{cause})
+	m.lastAnnounce = at
+}
+
+func (m *Machine) note(format string, args ...any) {
+	m.out = append(m.out, Note{fmt.Sprintf(format, args...)})
+}
+
+// activeDown is Active_Down_Interval as it is now.
+func (m *Machine) activeDown() time.Duration {
+	return activeDownInterval(m.cfg.Priority, m.activeInterval)
+}

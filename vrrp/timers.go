@@ -1,0 +1,52 @@
+package vrrp
+
+import "time"
+
+// Durations of the extensions to RFC 9568.
+const (
+	// HandOverOverlap is how long a router that gave its role up goes on holding
+	// the addresses after it has heard its successor. The successor needs that
+	// time to add them and to tell the neighbours; until then frames still arrive
+	// at the old router, which forwards them as before.
+	HandOverOverlap = 100 * time.Millisecond
+	// minHandOver is the shortest time that a router which stops on purpose waits
+	// for a successor. Active_Down_Interval alone would be a few milliseconds with
+	// short intervals, less than a busy peer may need.
+	minHandOver = 500 * time.Millisecond
+	// assertGap is the least time before an answer to a rival: the smallest
+	// interval of the protocol. See Machine.assert.
+	assertGap = MinInterval
+)
+
+// skewTime is Skew_Time of RFC 9568, section 6.1. It multiplies before it
+// divides and works in nanoseconds: in whole centiseconds the skew of short
+// intervals is zero and backups of different priority would time out together.
+func skewTime(priority uint8, activeInterval time.Duration) time.Duration {
+	return (256 - time.Duration(priority)) * activeInterval / 256
+}
+
+// activeDownInterval is Active_Down_Interval of RFC 9568, section 6.1
+// (Master_Down_Interval before).
+func activeDownInterval(priority uint8, activeInterval time.Duration) time.Duration {
+	return 3*activeInterval + skewTime(priority, activeInterval)
+}
+
+// timer is a point in time at which a Timeout is wanted; the zero timer is off.
+type timer struct{ at time.Time }
+
+func (t *timer) set(at time.Time) { t.at = at }
+func (t *timer) stop()            { t.at = time.Time{} }
+func (t timer) running() bool     { return !t.at.IsZero() }
+
+// expired reports whether the timer is running and its time has come.
+func (t timer) expired(at time.Time) bool { return t.running() && !at.Before(t.at) }
+
+// advance brings the timer forward to at. It never delays one that is running.
+func (t *timer) advance(at time.Time) {
+	if !t.running() || at.Before(t.at) {
+		t.at = at
+	}
+}
+
+// round is for texts: nobody wants to read nanoseconds.
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
