@@ -1,0 +1,108 @@
+// Package netif holds virtual addresses on interfaces and watches links and
+// addresses, through rtnetlink.
+//
+// Addresses carry a kernel lifetime that the holder renews. A process that is
+// frozen or killed stops renewing, and the kernel takes the address away by
+// itself: the director fences itself without anybody's help.
+package netif
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoInterface says that there is no interface of that name. The error that
+// wraps it lists the ones there are.
+var ErrNoInterface = errors.New("no such interface")
+
+// timeout bounds each exchange with the kernel. rtnetlink answers in
+// microseconds, but waits for the kernel's configuration lock, which slow
+// drivers hold while they bring a link up.
+const timeout = 2 * time.Second
+
+// A Handle speaks rtnetlink with the network namespace that its opener was in.
+// It may be used by several goroutines at once.
+type Handle struct {
+	nl *netlink.Handle
+}
+
+// Open makes a Handle for the network namespace of the calling thread.
+func Open() (*Handle, error) {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", explain(err))
+	}
+	if err := nl.SetSocketTimeout(timeout); err != nil {
+		nl.Close()
+		return nil, fmt.Errorf("open rtnetlink: set timeout: %w", err)
+	}
+	return &Handle{nl: nl}, nil
+}
+
+// Close releases the sockets.
+func (h *Handle) Close() { h.nl.Close() }
+
+// dumpAttempts is how often a dump is read that changed while it was read.
+const dumpAttempts = 5
+
+// dump repeats a reading that the kernel marks as interrupted, which happens
+// when the table changes between two of its messages.
+func dump[T any](read func() ([]T, error)) ([]T, error) {
+	for attempt := 1; ; attempt++ {
+		list, err := read()
+		if errors.Is(err, netlink.ErrDumpInterrupted) && attempt < dumpAttempts {
+			continue
+		}
+		return list, err
+	}
+}
+
+// explain adds to a kernel error what to do about it.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: needs CAP_NET_ADMIN", err)
+	case errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("no answer from the kernel within %v: %w", timeout, err)
+	}
+	return err
+}
+
+// link finds an interface by name.
+func (h *Handle) link(name string) (*netlink.LinkAttrs, error) {
+	link, err := h.nl.LinkByName(name)
+	if isNotFound(err) {
+		return nil, h.noInterface(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("interface %s: %w", name, explain(err))
+	}
+	return link.Attrs(), nil
+}
+
+func isNotFound(err error) bool {
+	_, ok := errors.AsType[netlink.LinkNotFoundError](err)
+	return ok || errors.Is(err, syscall.ENODEV)
+}
+
+// noInterface names the interfaces there are, because the usual cause is a
+// name that the other director uses and this one does not.
+func (h *Handle) noInterface(name string) error {
+	links, err := h.Links()
+	if err != nil {
+		return fmt.Errorf("interface %q: %w", name, ErrNoInterface)
+	}
+	names := make([]string, len(links))
+	for i, l := range links {
+		names[i] = l.Name
+	}
+	slices.Sort(names)
+	return fmt.Errorf("interface %q: %w; there are %s", name, ErrNoInterface, strings.Join(names, ", "))
+}
