@@ -1,0 +1,434 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tandem/vrrp"
+)
+
+var quiet = slog.DiscardHandler
+
+// TestElection: the highest priority of three becomes active, alone and once.
+func TestElection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		all := []*member{s.add(1, config(100), quiet), s.add(2, config(200), quiet), s.add(3, config(150), quiet)}
+		pass(5 * time.Second)
+		wantStates(t, all, vrrp.Backup, vrrp.Active, vrrp.Backup)
+		for i, m := range all {
+			if got, want := m.Status().Counters.BecameActive, []uint64{0, 1, 0}[i]; got != want {
+				t.Errorf("%v became active %d times", m.addr, got)
+			}
+		}
+	})
+}
+
+// TestTakeover: a process that is gone says nothing, and the backup takes over
+// Active_Down_Interval after the last advertisement, to the nanosecond.
+func TestTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		a, b := s.add(1, config(200), quiet), s.add(2, config(100), quiet)
+		pass(2 * time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Active, vrrp.Backup)
+		a.stop()
+		last := a.lastSent()
+		if last.adv.Priority != 200 {
+			t.Fatalf("the end of Run sent priority %d", last.adv.Priority)
+		}
+		pass(time.Second)
+		if got := b.Status().Role; got.State != vrrp.Active || got.Since.Sub(last.at) != down(100) {
+			t.Errorf("%v %v after the last advertisement, want %v", got.State, got.Since.Sub(last.at), down(100))
+		}
+	})
+}
+
+// TestHandOver: on a planned stop the backup takes over after Skew_Time, and the
+// stopped router lets go only after that.
+func TestHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		a, b := s.add(1, config(200), quiet), s.add(2, config(100), quiet)
+		pass(2 * time.Second)
+		stopped := time.Now()
+		a.Shutdown("maintenance", true)
+		pass(time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Init, vrrp.Active)
+
+		took := b.Status().Role.Since
+		if got := took.Sub(stopped); got != skew(100) {
+			t.Errorf("took over after %v, want %v", got, skew(100))
+		}
+		r := a.Status().Role
+		if r.Hold || r.Cause != "maintenance" {
+			t.Errorf("role of the stopped router: %+v", r)
+		}
+		if got := a.sentSince(stopped.Add(-1)); len(got) != 1 || got[0].adv.Priority != 0 {
+			t.Errorf("sent while stopping: %+v", got)
+		}
+		if len(a.roles) < 2 || !a.roles[len(a.roles)-2].Hold {
+			t.Errorf("roles of the stopped router: %+v", a.roles)
+		}
+	})
+}
+
+// TestHandOverOverlap samples who holds the addresses all the while.
+func TestHandOverOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		a, b := s.add(1, config(200), quiet), s.add(2, config(100), quiet)
+		pass(2 * time.Second)
+		a.Shutdown("maintenance", true)
+		both := 0
+		for range 500 {
+			pass(ms)
+			ha, hb := a.Status().Role.Hold, b.Status().Role.Hold
+			if !ha && !hb {
+				t.Fatal("nobody holds the addresses")
+			}
+			if ha && hb {
+				both++
+			}
+		}
+		if both != 100 { // HandOverOverlap
+			t.Errorf("both held the addresses for %d ms", both)
+		}
+	})
+}
+
+// TestPausedActive: the process of the active router stands still for 2 s. When
+// it goes on, it neither speaks nor holds the addresses, although it has the
+// higher priority: its failback mode decides.
+func TestPausedActive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		cfg := config(200)
+		cfg.Failback = vrrp.FailbackNever
+		a, b := s.add(1, cfg, quiet), s.add(2, config(100), quiet)
+		pass(2 * time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Active, vrrp.Backup)
+		a.set(func() {
+			a.afterSend = func() {
+				a.set(func() { a.afterSend = nil })
+				time.Sleep(2 * time.Second)
+			}
+		})
+		pass(time.Second) // in the middle of the pause
+		wantStates(t, []*member{b}, vrrp.Active)
+		paused := time.Now()
+		pass(10 * time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Backup, vrrp.Active)
+		if got := a.sentSince(paused); len(got) != 0 {
+			t.Errorf("sent after the pause: %+v", got)
+		}
+		st := a.Status()
+		if st.Role.Hold || st.Counters.Pauses != 1 {
+			t.Errorf("status after the pause: %+v", st)
+		}
+	})
+}
+
+// TestPausedBackup: the process of a backup stands still, its reader included.
+// The advertisements that waited in the socket arrive just after it goes on, and
+// it must not have taken over before that.
+func TestPausedBackup(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		waiting bool
+		want    vrrp.State
+	}{
+		{"the active router spoke", true, vrrp.Backup},
+		{"it was silent", false, vrrp.Active},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &segment{t: t}
+				m := s.add(1, config(100), quiet)
+				m.set(func() {
+					m.afterRole = func(vrrp.Role) { m.set(func() { m.afterRole = nil }); time.Sleep(2 * time.Second) }
+				})
+				pass(0)
+				time.Sleep(2*time.Second + settle/2)
+				if tt.waiting {
+					adv := vrrp.Advert{VRID: 51, Priority: 50, Interval: 100 * ms, Addresses: vip}
+					m.Receive(time.Now(), vrrp.Received{Advert: adv, Src: vip[0]}) // a loser changes nothing, and must not cut the wait short
+					adv.Priority = 200
+					synctest.Wait()
+					m.Receive(time.Now(), vrrp.Received{Advert: adv, Src: vip[0]})
+				}
+				pass(settle)
+				st := m.Status()
+				if st.Role.State != tt.want {
+					t.Errorf("it is %v", st.Role.State)
+				}
+				if tt.waiting && st.Counters.BecameActive != 0 {
+					t.Error("it took over before it had listened")
+				}
+			})
+		})
+	}
+}
+
+// TestFlood: 2000 packets at once, every 5 ms, do not move an advertisement by a
+// nanosecond, do not push a command out, and are counted.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		m := s.add(1, config(100), quiet)
+		pass(time.Second)
+		start := m.lastSent().at
+		looped := vrrp.Received{Src: m.addr, Advert: vrrp.Advert{VRID: 51, Priority: 100, Interval: 100 * ms, Addresses: vip}}
+		for range 200 {
+			for range 2000 {
+				m.Receive(time.Now(), looped)
+			}
+			pass(5 * ms)
+		}
+		got := m.sentSince(start)
+		if len(got) != 10 {
+			t.Errorf("%d advertisements in a second", len(got))
+		}
+		for i, a := range got {
+			if want := start.Add(time.Duration(i+1) * 100 * ms); !a.at.Equal(want) {
+				t.Errorf("advertisement %d was sent %v late", i, a.at.Sub(want))
+			}
+		}
+		st := m.Status()
+		if total := st.InboxDrops + st.Counters.OwnSource; total != 200*2000 || st.InboxDrops == 0 || st.Counters.OwnSource < 200*inboxPackets {
+			t.Errorf("%d dropped and %d judged", st.InboxDrops, st.Counters.OwnSource)
+		}
+		for range 2000 {
+			m.Receive(time.Now(), looped)
+		}
+		m.Shutdown("stop", false)
+		pass(0)
+		wantStates(t, []*member{m}, vrrp.Init)
+	})
+}
+
+// TestReconfigure changes the configuration of an active router.
+func TestReconfigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		a, b := s.add(1, config(200), quiet), s.add(2, config(100), quiet)
+		pass(2 * time.Second)
+
+		cfg := config(200)
+		cfg.Interval = time.Second
+		before := time.Now()
+		a.Reconfigure(cfg)
+		pass(3 * time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Active, vrrp.Backup)
+		if got := a.sentSince(before.Add(-1)); len(got) != 4 || !got[0].at.Equal(before) || got[1].at.Sub(before) != time.Second {
+			t.Errorf("sent with the new interval: %+v", got)
+		}
+		if got := b.Status().ActiveInterval; got != time.Second {
+			t.Errorf("the backup learned %v", got)
+		}
+
+		cfg.Priority = 50
+		a.Reconfigure(cfg)
+		pass(5 * time.Second)
+		wantStates(t, []*member{a, b}, vrrp.Backup, vrrp.Active)
+		if n := a.Status().Counters.BecameActive; n != 1 {
+			t.Errorf("became active %d times", n)
+		}
+		if n := b.Status().Counters.Rivals; n != 0 {
+			t.Errorf("the predecessor counts as a rival, %d times", n)
+		}
+	})
+}
+
+// TestReconfigurePanics in the caller, not in the loop.
+func TestReconfigurePanics(t *testing.T) {
+	r := New("test", config(100), Options{Log: slog.New(quiet)})
+	other := config(100)
+	other.VRID++
+	for _, cfg := range []vrrp.Config{other, config(0)} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("no panic with %+v", cfg)
+				}
+			}()
+			r.Reconfigure(cfg)
+		}()
+	}
+}
+
+// TestSplit: two active routers meet again. Whoever of them speaks first, the
+// winner announces its addresses again.
+func TestSplit(t *testing.T) {
+	for _, first := range []uint8{100, 200} { // who takes over first speaks first
+		t.Run(map[uint8]string{100: "the loser speaks first", 200: "the winner speaks first"}[first], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &segment{t: t}
+				a := s.add(1, config(first), quiet)
+				a.set(func() { a.cut = true })
+				pass(30 * ms)
+				b := s.add(2, config(uint8(300-int(first))), quiet)
+				pass(980 * ms)
+				wantStates(t, []*member{a, b}, vrrp.Active, vrrp.Active)
+				a.set(func() { a.cut = false })
+				pass(time.Second)
+				winner, loser := a, b
+				if first == 100 {
+					winner, loser = b, a
+				}
+				wantStates(t, []*member{winner, loser}, vrrp.Active, vrrp.Backup)
+				if winner.announced != 1 || loser.announced != 0 {
+					t.Errorf("the winner announced %d times, the loser %d", winner.announced, loser.announced)
+				}
+			})
+		})
+	}
+}
+
+// TestSendError: a network that does not take advertisements ends nothing.
+func TestSendError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		log := &recorder{}
+		m := s.add(1, config(100), log)
+		m.set(func() { m.sendErr = errors.New("network is down") })
+		pass(down(100) + 5*time.Second)
+		st := m.Status()
+		if st.SendErrors != 51 || st.LastSendError != "network is down" || st.Role.State != vrrp.Active {
+			t.Errorf("status %+v", st)
+		}
+		if got := log.count("advertisement not sent"); got != limitBurst {
+			t.Errorf("%d log lines", got)
+		}
+		m.set(func() { m.sendErr = nil })
+		pass(100 * ms)
+		if got := len(m.sentSince(time.Time{})); got != 1 {
+			t.Errorf("%d sent after the network came back", got)
+		}
+	})
+}
+
+// TestSlowLog: a log that hangs delays nothing, and the lines that do not fit are
+// counted in the next one that does.
+func TestSlowLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		log := &recorder{hang: make(chan struct{})}
+		m := s.add(1, config(100), log)
+		pass(down(100))
+		start := time.Now()
+		for range 100 { // 200 roles
+			m.Shutdown("down", false)
+			m.Startup(m.addr)
+		}
+		pass(down(100) + time.Second)
+		if got := m.Status(); got.Role.State != vrrp.Active || got.MaxAdvertLateness != 0 {
+			t.Errorf("status %+v", got)
+		}
+		if got := len(m.sentSince(start)); got != 1+10 {
+			t.Errorf("%d advertisements", got)
+		}
+		close(log.hang)
+		synctest.Wait()
+		m.Shutdown("the end", false)
+		synctest.Wait()
+		if got := log.lost(); got == 0 || got+log.lines() != 204 {
+			t.Errorf("%d lines lost, %d written", got, log.lines())
+		}
+	})
+}
+
+// TestCommandsInOrder: none is lost, the last one wins.
+func TestCommandsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		m := s.add(1, config(100), quiet)
+		pass(0)
+		for range 1000 {
+			m.Shutdown("down", false)
+			m.Startup(m.addr)
+		}
+		m.Shutdown("the last", false)
+		pass(0)
+		if r := m.Status().Role; r.State != vrrp.Init || r.Cause != "the last" || r.Number != 2002 {
+			t.Errorf("role %+v", r)
+		}
+		for i, r := range m.roles {
+			if r.Number != uint64(i+1) {
+				t.Fatalf("role %d has the number %d", i, r.Number)
+			}
+		}
+	})
+}
+
+// TestLateness is how late an advertisement was because a function of the caller
+// took its time.
+func TestLateness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &segment{t: t}
+		m := s.add(1, config(100), quiet)
+		pass(time.Second)
+		m.set(func() { m.afterSend = func() { m.set(func() { m.afterSend = nil }); time.Sleep(130 * ms) } })
+		pass(time.Second)
+		// The one that took 130 ms itself; the next was 30 ms late.
+		if got := m.Status().MaxAdvertLateness; got != 130*ms {
+			t.Errorf("lateness %v", got)
+		}
+	})
+}
+
+// TestNoGoodbye: the end of ctx is a restart, nobody is told.
+func TestNoGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("web", config(255), Options{
+			Send: func(a vrrp.Advert) error {
+				if a.Priority == 0 {
+					t.Error("sent a release")
+				}
+				return nil
+			},
+			OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+		})
+		select {
+		case <-r.Ready():
+			t.Error("ready before Run")
+		default:
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 950*ms)
+		defer cancel()
+		r.Startup(vip[0]) // before Run: not lost
+		if err := r.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		<-r.Ready()
+		if got := r.Status(); got.Role.State != vrrp.Active || got.Counters.AdvertsSent != 10 {
+			t.Errorf("status %+v", got)
+		}
+		if r.String() != "virtual router web" {
+			t.Errorf("String %q", r)
+		}
+	})
+}
+
+// BenchmarkReceive floods a router that advertises every 10 ms, in real time, and
+// reports how late its advertisements were.
+func BenchmarkReceive(b *testing.B) {
+	cfg := config(255)
+	cfg.Interval = vrrp.MinInterval
+	r := New("bench", cfg, Options{
+		Send: func(vrrp.Advert) error { return nil }, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+	})
+	go r.Run(b.Context())
+	r.Startup(vip[0])
+	rival := vrrp.Received{Src: vip[0].Next(), Advert: vrrp.Advert{VRID: 51, Priority: 100, Interval: cfg.Interval, Addresses: vip}}
+	for b.Loop() {
+		r.Receive(time.Now(), rival)
+	}
+	st := r.Status()
+	b.ReportMetric(float64(st.MaxAdvertLateness)/float64(ms), "late-ms")
+	b.ReportMetric(float64(st.InboxDrops)/float64(b.N), "dropped/op")
+}

@@ -1,0 +1,362 @@
+//go:build lab
+
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
+
+	"tandem/internal/netif"
+	"tandem/internal/sysctl"
+	"tandem/vrrp"
+)
+
+var advert = vrrp.Advert{VRID: 51, Priority: 100, Interval: time.Second, Addresses: []netip.Addr{vip}}
+
+func (h *host) listen(t *testing.T, opts Options) *Conn {
+	t.Helper()
+	var c *Conn
+	h.do(t, func() {
+		var err error
+		if c, err = Listen("eth0", opts); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return c
+}
+
+// receiver runs c and returns what it receives.
+func (h *host) receiver(t *testing.T, c *Conn) <-chan Packet {
+	t.Helper()
+	packets := make(chan Packet, 100)
+	h.background(t, func(ctx context.Context) error {
+		return c.Run(ctx, func(p Packet) { packets <- p })
+	})
+	return packets
+}
+
+func send(t *testing.T, c *Conn, a vrrp.Advert) {
+	t.Helper()
+	if err := c.Send(a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExchange(t *testing.T) {
+	left, right := newHosts(t)
+	lc := left.listen(t, Options{})
+	rc := right.listen(t, Options{Checksum: vrrp.ChecksumMessageOnly})
+	lp, rp := left.receiver(t, lc), right.receiver(t, rc)
+
+	before := time.Now()
+	send(t, lc, advert)
+	want := Packet{Advert: advert, Src: leftAddr.Addr(), Form: vrrp.ChecksumPseudoHeader}
+	got := receive(t, rp)
+	if got.At.Before(before) || time.Since(got.At) > patience {
+		t.Errorf("read at %v, sent after %v", got.At, before)
+	}
+	opts := cmp.Options{cmpopts.IgnoreFields(Packet{}, "At"), cmpopts.EquateComparable(netip.Addr{})}
+	if diff := cmp.Diff(want, got, opts); diff != "" {
+		t.Errorf("right received (-want +got):\n%s", diff)
+	}
+	send(t, rc, advert)
+	want = Packet{Advert: advert, Src: rightAddr.Addr(), Form: vrrp.ChecksumMessageOnly}
+	if diff := cmp.Diff(want, receive(t, lp), opts); diff != "" {
+		t.Errorf("left received (-want +got):\n%s", diff)
+	}
+	if d := lc.Drops(); len(d) != 0 {
+		t.Errorf("left dropped %v", d)
+	}
+}
+
+// What RFC 9568, sections 5.1.1 and 7.2, demand of the frame.
+func TestFrame(t *testing.T) {
+	left, right := newHosts(t)
+	c := left.listen(t, Options{Virtual: func(ip netip.Addr) bool { return ip == vip }})
+	frames := right.capture(t, unix.ETH_P_IP)
+	send(t, c, advert)
+	f := receive(t, frames)
+	for f[14+9] != vrrp.Protocol { // joining the group sends IGMP too
+		f = receive(t, frames)
+	}
+	if dst := net.HardwareAddr(f[:6]); dst.String() != "01:00:5e:00:00:12" {
+		t.Errorf("destination MAC %v", dst)
+	}
+	if src := net.HardwareAddr(f[6:12]); !bytes.Equal(src, left.mac(t)) {
+		t.Errorf("source MAC %v", src)
+	}
+	ip := f[14:]
+	if ip[0] != 0x45 || ip[1] != 0xc0 || ip[8] != 255 {
+		t.Errorf("IP header % x: want version 4 without options, TOS c0, TTL 255", ip[:20])
+	}
+	if src, dst := netip.AddrFrom4([4]byte(ip[12:16])), netip.AddrFrom4([4]byte(ip[16:20])); src != leftAddr.Addr() || dst.String() != "224.0.0.18" {
+		t.Errorf("from %v to %v", src, dst)
+	}
+	want, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), group)
+	if err != nil || !bytes.Equal(ip[20:20+len(want)], want) {
+		t.Errorf("message % x, want % x, %v", ip[20:], want, err)
+	}
+}
+
+// capture returns the frames of one EtherType that arrive at eth0.
+func (h *host) capture(t *testing.T, etherType int) <-chan []byte {
+	t.Helper()
+	var pc *packet.Conn
+	h.do(t, func() {
+		var err error
+		if pc, err = packet.Listen(&net.Interface{Index: h.link(t).Attrs().Index}, packet.Raw, etherType, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	frames := make(chan []byte, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			b := make([]byte, 2000)
+			n, _, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			frames <- b[:n]
+		}
+	}()
+	t.Cleanup(func() {
+		pc.Close()
+		<-done
+	})
+	return frames
+}
+
+func TestDrops(t *testing.T) {
+	left, right := newHosts(t)
+	reports := make(chan Drop, 100)
+	lc := left.listen(t, Options{})
+	rc := right.listen(t, Options{
+		Known:  func(vrid uint8) bool { return vrid == 51 },
+		OnDrop: func(d Drop) { reports <- d },
+	})
+	packets := right.receiver(t, rc)
+
+	raw := func(b []byte, ttl int) {
+		t.Helper()
+		o, err := lc.port.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.sock.SetMulticastTTL(ttl); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.sock.WriteTo(b, nil, groupAddr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(good)
+	flipped[2]++
+	foreign := advert
+	foreign.VRID = 52
+
+	raw(good, 254)
+	raw(good[:5], 255)
+	raw([]byte("garbage, not VRRP"), 255)
+	raw(flipped, 255)
+	raw(flipped, 255)
+	send(t, lc, foreign)
+	raw(good, 255)
+
+	if p := receive(t, packets); p.Advert.VRID != 51 {
+		t.Errorf("received %+v", p)
+	}
+	want := map[vrrp.DropReason]uint64{
+		vrrp.DropBadTTL: 1, vrrp.DropTruncated: 1, vrrp.DropBadVersion: 1, vrrp.DropBadChecksum: 2, vrrp.DropUnknownVRID: 1,
+	}
+	if diff := cmp.Diff(want, rc.Drops()); diff != "" {
+		t.Errorf("drops (-want +got):\n%s", diff)
+	}
+	// One report for each reason: the second bad checksum is only counted.
+	if len(reports) != len(want) {
+		t.Errorf("%d reports, want %d", len(reports), len(want))
+	}
+	for range len(reports) {
+		if d := <-reports; d.Src != leftAddr.Addr() || d.Total != 1 {
+			t.Errorf("report %+v", d)
+		}
+	}
+}
+
+// An advertisement that the network sends back, or that a machine with our own
+// address sends, is no rival.
+func TestOwnSource(t *testing.T) {
+	left, right := newHosts(t)
+	right.addAddress(t, netip.MustParsePrefix("192.0.2.1/32"))
+	right.do(t, func() { // without it the kernel drops such packets before we see them
+		if err := sysctl.Set("net/ipv4/conf/eth0/accept_local", "1"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	rc := right.listen(t, Options{Virtual: func(ip netip.Addr) bool { return ip == rightAddr.Addr() }})
+	if rc.PrimaryAddr() != leftAddr.Addr() {
+		t.Fatalf("primary %v", rc.PrimaryAddr())
+	}
+	lc := left.listen(t, Options{})
+	right.receiver(t, rc)
+	send(t, lc, advert)
+	eventually(t, "own source dropped", func() bool { return rc.Drops()[vrrp.DropOwnSource] == 1 })
+}
+
+func TestPrimaryFollowsInterface(t *testing.T) {
+	left, right := newHosts(t)
+	virtual := func(ip netip.Addr) bool { return ip == vip }
+	lc := left.listen(t, Options{Virtual: virtual})
+	left.receiver(t, lc)
+	packets := right.receiver(t, right.listen(t, Options{}))
+	n := left.netif(t)
+
+	if err := n.Ensure(netif.Address{Prefix: netip.PrefixFrom(vip, 32), Interface: "eth0"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Remove(netif.Address{Prefix: leftAddr, Interface: "eth0"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no primary address", func() bool { return !lc.PrimaryAddr().IsValid() })
+	if err := lc.Send(advert); !errors.Is(err, netif.ErrNoAddress) || !strings.Contains(err.Error(), "eth0") {
+		t.Errorf("Send without an address: %v", err)
+	}
+	moved := netip.MustParsePrefix("192.0.2.7/24")
+	left.addAddress(t, moved)
+	eventually(t, "new primary address", func() bool { return lc.PrimaryAddr() == moved.Addr() })
+	send(t, lc, advert)
+	if p := receive(t, packets); p.Src != moved.Addr() {
+		t.Errorf("sent from %v", p.Src)
+	}
+}
+
+// An interface that is deleted and made again has another index; its sockets
+// have to be opened again.
+func TestInterfaceReturns(t *testing.T) {
+	left, right := newHosts(t)
+	changes := make(chan error, 100)
+	lc := left.listen(t, Options{})
+	rc := right.listen(t, Options{OnChange: func(err error) { changes <- err }})
+	left.receiver(t, lc)
+	packets := right.receiver(t, rc)
+	send(t, lc, advert)
+	receive(t, packets)
+
+	for range 2 {
+		if err := left.nl.LinkDel(left.link(t)); err != nil { // takes the other end along
+			t.Fatal(err)
+		}
+		if err := receive(t, changes); !errors.Is(err, netif.ErrNoInterface) {
+			t.Errorf("reported %v", err)
+		}
+		if err := rc.Send(advert); !errors.Is(err, netif.ErrNoInterface) {
+			t.Errorf("Send without the interface: %v", err)
+		}
+		connect(t, left, right)
+		left.addAddress(t, leftAddr)
+		right.addAddress(t, rightAddr)
+		if err := receive(t, changes); err != nil {
+			t.Errorf("reported %v, want nil", err)
+		}
+		eventually(t, "an advertisement arrives again", func() bool {
+			return lc.Send(advert) == nil && len(packets) > 0
+		})
+		for len(packets) > 0 {
+			<-packets
+		}
+	}
+	if len(changes) != 0 {
+		t.Errorf("further reports: %v", <-changes)
+	}
+}
+
+// A link that goes down and up again needs nothing from us, and no report.
+func TestInterfaceDown(t *testing.T) {
+	left, right := newHosts(t)
+	changes := make(chan error, 100)
+	lc := left.listen(t, Options{OnChange: func(err error) { changes <- err }})
+	left.receiver(t, lc)
+	packets := right.receiver(t, right.listen(t, Options{}))
+	if err := left.nl.LinkSetDown(left.link(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := lc.Send(advert); err == nil {
+		t.Error("Send on an interface that is down: no error")
+	} else {
+		t.Logf("Send on an interface that is down: %v", err)
+	}
+	if err := left.nl.LinkSetUp(left.link(t)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an advertisement arrives again", func() bool {
+		return lc.Send(advert) == nil && len(packets) > 0
+	})
+	if len(changes) != 0 {
+		t.Errorf("reported: %v", <-changes)
+	}
+}
+
+// The goodbye is sent after Run has ended.
+func TestSendAfterRun(t *testing.T) {
+	left, right := newHosts(t)
+	packets := right.receiver(t, right.listen(t, Options{}))
+	lc := left.listen(t, Options{})
+	left.do(t, func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := lc.Run(ctx, func(Packet) {}); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	bye := advert
+	bye.Priority = 0
+	send(t, lc, bye)
+	if p := receive(t, packets); p.Advert.Priority != 0 {
+		t.Errorf("received %+v", p)
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	h := newHost(t)
+	h.do(t, func() {
+		if _, err := Listen("eth9", Options{}); !errors.Is(err, netif.ErrNoInterface) || !strings.Contains(err.Error(), "lo") {
+			t.Errorf("missing interface: %v", err)
+		}
+		dropCapabilities(t)
+		if _, err := Listen("lo", Options{}); err == nil || !strings.Contains(err.Error(), "needs CAP_NET_RAW") {
+			t.Errorf("without CAP_NET_RAW: %v", err)
+		}
+	})
+}
+
+// dropCapabilities gives up all capabilities of this thread, which ends with the
+// test.
+func dropCapabilities(t *testing.T) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+}
