@@ -1,0 +1,115 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Config is a valid tandem.toml. It is immutable: a reload makes a new one.
+// Every field holds its final value, defaults applied.
+type Config struct {
+	Name           string     // pair.name
+	Directors      []Director // 2 to 5, with different names and addresses
+	ConnectionSync ConnectionSync
+	Routers        []VirtualRouter // at least one
+	Services       []Service       // may be empty: a pair that only holds addresses
+	SysctlProfile  string          // "director" or "none"
+	ControlSocket  string          // absolute path of the control socket
+	ControlGroup   string          // group that may use it; empty: root only
+}
+
+// Director is one member of the pair.
+type Director struct {
+	Name     string
+	Address  netip.Addr // IPv4; no virtual address
+	Priority uint8      // 1-255, default of its virtual routers
+}
+
+// SyncMode is how live connections reach the backup.
+type SyncMode string
+
+// The modes of connection synchronisation.
+const (
+	SyncOff       SyncMode = "off"
+	SyncMulticast SyncMode = "multicast" // kernel to kernel
+)
+
+// ConnectionSync is the [connection_sync] table.
+type ConnectionSync struct {
+	Mode      SyncMode
+	ID        uint8  // 1-255, the same on both directors
+	Interface string // never empty
+}
+
+// VirtualRouter is one [[virtual_router]] (RFC 9568).
+type VirtualRouter struct {
+	Name           string
+	VRID           uint8            // 1-255, unique on Interface
+	Interface      string           // adverts leave here
+	Priority       map[string]uint8 // by director name, complete; 1-255, with one 255 at most
+	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds
+	Failback       string           // "immediate", "delay" or "never"
+	FailbackDelay  time.Duration    // above 0 with "delay", else 0
+	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
+	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+}
+
+// VirtualAddress is an address that moves with its virtual router.
+type VirtualAddress struct {
+	Prefix    netip.Prefix // IPv4 address and prefix length, not masked
+	Interface string       // the router's, unless the file names another
+}
+
+// Service is one [[service]]. It becomes one IPVS service per Virtual address.
+type Service struct {
+	Name        string
+	Virtual     []netip.AddrPort // at least one; addresses of routers; no two services share one of a protocol
+	Protocol    string           // tcp, udp or sctp
+	Scheduler   string           // without the ip_vs_ prefix: rr, wlc, mh …
+	Flags       []string         // sh-port, sh-fallback, mh-port, mh-fallback, ops; only what fits Scheduler and Protocol
+	Forwarding  string           // direct or masquerade
+	Persistence time.Duration    // whole seconds up to 31 days; 0: none
+	OnFailure   string           // "remove" or "quiesce" (weight 0)
+	Check       Check
+	Servers     []Server // at least one, with different addresses
+}
+
+// Check is a [service.check].
+type Check struct {
+	Type     string        // tcp or http
+	Port     uint16        // 0: the server's own port
+	Interval time.Duration // from start to start, 10 ms to 1 h
+	Timeout  time.Duration // of the whole check, 1 ms to 1 h
+	Rise     int           // good results in a row that bring a server up, 1-1000
+	Fall     int           // bad results in a row that take it down, 1-1000
+
+	// The rest has its zero value unless Type is http.
+
+	Method    string // GET or HEAD
+	Host      string // Host header; empty: the server's address
+	Path      string // begins with /
+	StatusMin int    // lowest good status, 100-599
+	StatusMax int    // highest good status, 100-599
+}
+
+// Server is one [[service.server]].
+type Server struct {
+	Address netip.AddrPort // with direct forwarding the port is the service's
+	Weight  int32          // 0-65535; 0 takes no new connections
+}
+
+// Director returns the director of that name. The error names those there are
+// and the flag that chooses.
+func (c *Config) Director(name string) (Director, error) {
+	var names []string
+	for _, d := range c.Directors {
+		if d.Name == name {
+			return d, nil
+		}
+		names = append(names, d.Name)
+	}
+	return Director{}, fmt.Errorf("%q is no director of pair %q, which has %s; say which one this host is with --node",
+		name, c.Name, strings.Join(names, ", "))
+}

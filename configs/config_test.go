@@ -1,0 +1,96 @@
+package configs
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDirector(t *testing.T) {
+	c := mustParse(t, "minimal.toml", readFile(t, "minimal.toml"))
+	d, err := c.Director("lb2")
+	if err != nil || d != c.Directors[1] {
+		t.Errorf("Director(lb2) = %v, %v", d, err)
+	}
+	_, err = c.Director("www")
+	want := `"www" is no director of pair "tandem", which has lb1, lb2; say which one this host is with --node`
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func TestDigest(t *testing.T) {
+	data := string(readFile(t, "minimal.toml"))
+	digest := mustParse(t, "minimal.toml", []byte(data)).Digest()
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(digest) {
+		t.Errorf("digest %q", digest)
+	}
+	replace := func(old, new string) string {
+		t.Helper()
+		if !strings.Contains(data, old) {
+			t.Fatalf("minimal.toml has no %q", old)
+		}
+		return strings.Replace(data, old, new, 1)
+	}
+	for _, same := range []string{
+		"# comment\n" + strings.ReplaceAll(data, "\n", "\r\n"),
+		replace("\n[[virtual_router]]", "advert_interval = \"0.1s\"\n[[virtual_router]]"),
+		replace(`"10.77.0.100"`, `"10.77.0.100/32"`),
+		strings.NewReplacer("0.11:80", "0.12:80", "0.12:80", "0.11:80").Replace(data),
+	} {
+		if got := mustParse(t, "same.toml", []byte(same)).Digest(); got != digest {
+			t.Errorf("digest %s, want %s, of a file that means the same:\n%s", got, digest, same)
+		}
+	}
+	a := "[[virtual_router]]\nname = \"a\"\nvrid = 52\naddresses = [\"10.77.1.100\", \"10.77.1.101\"]\n"
+	b := "[[virtual_router]]\nname = \"b\"\nvrid = 53\naddresses = [\"10.77.2.100\"]\n"
+	ab := mustParse(t, "ab.toml", []byte(data+a+b)).Digest()
+	ba := mustParse(t, "ba.toml", []byte(data+b+strings.Replace(a, `"10.77.1.100", "10.77.1.101"`, `"10.77.1.101", "10.77.1.100"`, 1))).Digest()
+	if ab != ba || ab == digest {
+		t.Errorf("digests %s and %s of the same routers in another order, %s without", ab, ba, digest)
+	}
+	for _, other := range []string{
+		replace("priority = 150", "priority = 151"),
+		replace(`"10.77.0.100"`, `"10.77.0.100/24"`),
+		replace("10.77.0.12:80\"", "10.77.0.12:80\"\nweight = 99"),
+		replace("vrid      = 51", "vrid      = 52"),
+		data + "[connection_sync]\nid = 52\n",
+	} {
+		if mustParse(t, "other.toml", []byte(other)).Digest() == digest {
+			t.Errorf("the same digest for a file that means something else:\n%s", other)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const routerKey, serviceKey = "vrid      = 51", "[[service]]\n"
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"equal priorities", "priority = 150", "", "virtual_router web: lb1 and lb2 both have priority 100, so the higher address decides; give the preferred director the higher priority"},
+		{"owner", "priority = 150", "priority = 255", `virtual_router web: lb1 has priority 255 and takes the role without an election, so failback = "delay" does not hold for it; write a priority of 254 at most`},
+		{"failback", routerKey, routerKey + "\nfailback = \"immediate\"", `virtual_router web: a director that comes back takes the role before it knows the connections, which then break; write failback = "delay"`},
+		{"cold failback", routerKey, routerKey + "\nfailback_delay = \"5s\"", `virtual_router web: after failback_delay 5s a director that comes back may not know the connections yet: the active's kernel sends each one again within 10s; write at least "12s"`},
+		{"lease", routerKey, routerKey + "\nadvert_interval = \"1s\"\naddress_lease = \"3s\"", `virtual_router web: address_lease 3s may end before the peer takes over; write at least "6s", or "auto"`},
+		{"no lease", routerKey, routerKey + "\naddress_lease = \"off\"", `virtual_router web: without address_lease a frozen director keeps its addresses while its peer takes them too; write address_lease = "auto"`},
+		{"timeout", serviceKey, serviceKey + "check.timeout = \"2s\"\n", "service http: check.timeout 2s is above check.interval 1s, so a failure is noticed late; write a timeout below the interval"},
+		{"udp", serviceKey, serviceKey + "protocol = \"udp\"\n", "service http: the check speaks TCP to the servers' udp ports; write check.port, a TCP port whose answer tells that the server is well"},
+		{"no inside", serviceKey, serviceKey + "forwarding = \"masquerade\"\n", `service http: router web has no address on another interface, where the servers' answers could come back; add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`},
+		{"director as server", "10.77.0.12:80", "10.77.0.2:80", "service http: server 10.77.0.2:80 is director lb2, and both directors hold the IPVS table: packets can go round in circles; use a server of its own"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := string(readFile(t, "minimal.toml"))
+			if !strings.Contains(data, tt.old) {
+				t.Fatalf("minimal.toml has no %q", tt.old)
+			}
+			c := mustParse(t, "minimal.toml", []byte(strings.Replace(data, tt.old, tt.new, 1)))
+			var got []string
+			for _, w := range c.Warnings() {
+				got = append(got, w.String())
+			}
+			if diff := cmp.Diff([]string{tt.want}, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

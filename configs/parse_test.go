@@ -1,0 +1,205 @@
+package configs
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// exact compares the types of net/netip, which cmp cannot look into.
+var exact = []cmp.Option{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+func mustParse(t testing.TB, file string, data []byte) *Config {
+	t.Helper()
+	c, err := Parse(file, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestMinimal is also the test of every default.
+func TestMinimal(t *testing.T) {
+	want := &Config{
+		Name: "tandem",
+		Directors: []Director{
+			{Name: "lb1", Address: netip.MustParseAddr("10.77.0.1"), Priority: 150},
+			{Name: "lb2", Address: netip.MustParseAddr("10.77.0.2"), Priority: 100},
+		},
+		ConnectionSync: ConnectionSync{Mode: SyncMulticast, ID: 51, Interface: "eth0"},
+		Routers: []VirtualRouter{{
+			Name:           "web",
+			VRID:           51,
+			Interface:      "eth0",
+			Priority:       map[string]uint8{"lb1": 150, "lb2": 100},
+			AdvertInterval: 100 * time.Millisecond,
+			Failback:       "delay",
+			FailbackDelay:  30 * time.Second,
+			AddressLease:   2 * time.Second,
+			Addresses:      []VirtualAddress{{Prefix: netip.MustParsePrefix("10.77.0.100/32"), Interface: "eth0"}},
+		}},
+		Services: []Service{{
+			Name:       "http",
+			Virtual:    []netip.AddrPort{netip.MustParseAddrPort("10.77.0.100:80")},
+			Protocol:   "tcp",
+			Scheduler:  "wlc",
+			Forwarding: "direct",
+			OnFailure:  "remove",
+			Check:      Check{Type: "tcp", Interval: time.Second, Timeout: 500 * time.Millisecond, Rise: 2, Fall: 3},
+			Servers: []Server{
+				{Address: netip.MustParseAddrPort("10.77.0.11:80"), Weight: 100},
+				{Address: netip.MustParseAddrPort("10.77.0.12:80"), Weight: 100},
+			},
+		}},
+		SysctlProfile: "director",
+		ControlSocket: "/run/tandem/control.sock",
+	}
+	got := mustParse(t, "minimal.toml", readFile(t, "minimal.toml"))
+	if diff := cmp.Diff(want, got, exact...); diff != "" {
+		t.Errorf("minimal.toml (-want +got):\n%s", diff)
+	}
+}
+
+// TestAllKeys has no value that is a default.
+func TestAllKeys(t *testing.T) {
+	const file = `
+control        = { socket = "/run/edge.sock", group = "wheel" }
+sysctl.profile = "none"
+[pair]
+name = "edge"
+director = [
+  { name = "lb1", address = "10.77.0.1", priority = 1 },
+  { name = "lb2.example", address = "10.77.0.2", priority = 254 },
+]
+[connection_sync]
+mode      = "off"
+id        = 255
+interface = "sync0"
+[vrrp]
+interface       = "eth0"
+advert_interval = "1s"
+failback        = "never"
+address_lease   = "off"
+[[virtual_router]]
+name      = "a"
+vrid      = 1
+addresses = ["10.77.0.100/24", { address = "10.88.0.254/24", interface = "eth1" }]
+priority  = { "lb2.example" = 7 }
+[[virtual_router]]
+name      = "b"
+vrid      = 1
+interface = "eth2"
+addresses = ["10.77.0.101"]
+advert_interval = "40.95s"
+failback        = "delay"
+failback_delay  = "1500ms"
+address_lease   = "auto"
+[[virtual_router]]
+name      = "c"
+vrid      = 2
+addresses = ["10.77.0.102/31"]
+failback      = "immediate"
+address_lease = "1h"
+[[service]]
+name        = "dns"
+virtual     = ["10.77.0.100:53", "10.77.0.101:5353"]
+protocol    = "udp"
+scheduler   = "sh"
+flags       = ["sh-port", "sh-fallback", "ops"]
+forwarding  = "masquerade"
+persistence = "1m"
+on_failure  = "quiesce"
+check = { type = "http", port = 8080, method = "HEAD", host = "dns", path = "/ok", expect = { status = 204 }, interval = "2s", timeout = "10ms", rise = 1, fall = 1 }
+server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:5300", weight = 65535 }]
+`
+	addr, prefix, port := netip.MustParseAddr, netip.MustParsePrefix, netip.MustParseAddrPort
+	want := &Config{
+		Name: "edge",
+		Directors: []Director{
+			{Name: "lb1", Address: addr("10.77.0.1"), Priority: 1},
+			{Name: "lb2.example", Address: addr("10.77.0.2"), Priority: 254},
+		},
+		ConnectionSync: ConnectionSync{Mode: SyncOff, ID: 255, Interface: "sync0"},
+		Routers: []VirtualRouter{{
+			Name: "a", VRID: 1, Interface: "eth0",
+			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 7},
+			AdvertInterval: time.Second,
+			Failback:       "never",
+			Addresses: []VirtualAddress{
+				{Prefix: prefix("10.77.0.100/24"), Interface: "eth0"},
+				{Prefix: prefix("10.88.0.254/24"), Interface: "eth1"},
+			},
+		}, {
+			Name: "b", VRID: 1, Interface: "eth2",
+			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			AdvertInterval: 40950 * time.Millisecond,
+			Failback:       "delay",
+			FailbackDelay:  1500 * time.Millisecond,
+			AddressLease:   219 * time.Second,
+			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.101/32"), Interface: "eth2"}},
+		}, {
+			Name: "c", VRID: 2, Interface: "eth0",
+			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			AdvertInterval: time.Second,
+			Failback:       "immediate",
+			AddressLease:   time.Hour,
+			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
+		}},
+		Services: []Service{{
+			Name:        "dns",
+			Virtual:     []netip.AddrPort{port("10.77.0.100:53"), port("10.77.0.101:5353")},
+			Protocol:    "udp",
+			Scheduler:   "sh",
+			Flags:       []string{"sh-port", "sh-fallback", "ops"},
+			Forwarding:  "masquerade",
+			Persistence: time.Minute,
+			OnFailure:   "quiesce",
+			Check: Check{
+				Type: "http", Port: 8080, Method: "HEAD", Host: "dns", Path: "/ok", StatusMin: 204, StatusMax: 204,
+				Interval: 2 * time.Second, Timeout: 10 * time.Millisecond, Rise: 1, Fall: 1,
+			},
+			Servers: []Server{{Address: port("10.88.0.11:53")}, {Address: port("10.88.0.12:5300"), Weight: 65535}},
+		}},
+		SysctlProfile: "none",
+		ControlSocket: "/run/edge.sock",
+		ControlGroup:  "wheel",
+	}
+	if diff := cmp.Diff(want, mustParse(t, "all.toml", []byte(file)), exact...); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+// TestSyncInterface checks where the default comes from.
+func TestSyncInterface(t *testing.T) {
+	file := strings.Replace(string(readFile(t, "minimal.toml")), "[vrrp]\ninterface = \"eth0\"\n", "", 1)
+	file = strings.Replace(file, "vrid ", "interface = \"eth7\"\nvrid ", 1)
+	if got := mustParse(t, "minimal.toml", []byte(file)).ConnectionSync.Interface; got != "eth7" {
+		t.Errorf("interface %q, want that of the first router", got)
+	}
+}
+
+// TestLeaseFor checks the two halves of the promise: the addresses outlast the
+// peer's takeover, counted from the worst moment to freeze, but not by much.
+func TestLeaseFor(t *testing.T) {
+	for interval := 10 * time.Millisecond; interval <= 40950*time.Millisecond; interval += 10 * time.Millisecond {
+		lease := leaseFor(interval)
+		if lease%time.Second != 0 || lease < minLease || lease > maxLease {
+			t.Fatalf("interval %v: lease %v is no valid one", interval, lease)
+		}
+		sinceRenewal, takeover := lease/4, 4*interval
+		if lease-sinceRenewal < takeover {
+			t.Errorf("interval %v: lease %v ends %v after a freeze, before the peer takes over after %v",
+				interval, lease, lease-sinceRenewal, takeover)
+		}
+		if lease > max(minLease, 6*interval+time.Second) {
+			t.Errorf("interval %v: lease %v is needlessly long", interval, lease)
+		}
+	}
+}
