@@ -1,0 +1,133 @@
+package director
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"tandem/configs"
+)
+
+// converge brings the kernel's addresses in line: first what is to be held,
+// then what is not. It returns when a lease is to be renewed next.
+func (h *holder) converge(hold []HeldAddress, drop []configs.VirtualAddress) (time.Time, error) {
+	list, err := h.addresses.List()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("list addresses: %w", err)
+	}
+	have := make(map[configs.VirtualAddress]bool, len(list))
+	for _, a := range list {
+		have[a] = true
+	}
+	renewAt, err := h.ensureAll(hold, have)
+	h.setHave(have)
+	h.announce(hold, have)
+	err = errors.Join(err, h.remove(drop, have))
+	h.setHave(have)
+	return renewAt, err
+}
+
+func (h *holder) setHave(have map[configs.VirtualAddress]bool) {
+	have = maps.Clone(have)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.have = have
+}
+
+func (h *holder) ensureAll(hold []HeldAddress, have map[configs.VirtualAddress]bool) (renewAt time.Time, err error) {
+	var errs []error
+	for _, a := range hold {
+		due, err := h.ensure(a, have)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		renewAt = earliest(renewAt, due)
+	}
+	return renewAt, errors.Join(errs...)
+}
+
+// ensure adds one address or renews its lease when a quarter of it has passed,
+// and enters it in have. It returns when to do so again (zero: never).
+func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (time.Time, error) {
+	if !a.renew() {
+		return time.Time{}, nil
+	}
+	va, now := a.VirtualAddress, time.Now()
+	c, claimed := h.claims[va]
+	if due := c.due(); have[va] && claimed && c.lease == a.Lease && (due.IsZero() || now.Before(due)) {
+		return due, nil
+	}
+	if !h.fresh(a.Router, a.Role) {
+		return now.Add(retryAfter), nil
+	}
+	if err := h.addresses.Ensure(va, a.Lease); err != nil {
+		return time.Time{}, fmt.Errorf("hold %s on %s: %w", va.Prefix, va.Interface, err)
+	}
+	if !have[va] && claimed {
+		h.log.Warn("address was gone from the kernel, put back", "address", va.Prefix, "interface", va.Interface)
+		h.mu.Lock()
+		h.repairs++
+		h.mu.Unlock()
+		c.announced = 0
+	}
+	have[va] = true
+	c.renewed, c.lease = now, a.Lease
+	h.claims[va] = c
+	return c.due(), nil
+}
+
+// due is when the lease is to be renewed; zero: never.
+func (c claim) due() time.Time {
+	if c.lease == 0 {
+		return time.Time{}
+	}
+	return c.renewed.Add(c.lease / 4)
+}
+
+// announce has the addresses announced that are new in the kernel, that have a
+// new active role, or whose router asks for it.
+func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bool) {
+	h.mu.Lock()
+	again := h.again
+	h.again = make(map[RouterID]bool)
+	h.mu.Unlock()
+	var list []configs.VirtualAddress
+	for _, a := range hold {
+		c, claimed := h.claims[a.VirtualAddress]
+		if !claimed || !a.renew() || !have[a.VirtualAddress] {
+			continue
+		}
+		if again[a.Router] || c.announced != a.Role.Number {
+			c.announced = a.Role.Number
+			h.claims[a.VirtualAddress] = c
+			list = append(list, a.VirtualAddress)
+		}
+	}
+	if len(list) > 0 {
+		h.announcer.Announce(list)
+	}
+}
+
+// remove takes away the addresses that are not to be held, and strikes them
+// from have.
+func (h *holder) remove(drop []configs.VirtualAddress, have map[configs.VirtualAddress]bool) error {
+	var errs []error
+	for _, a := range drop {
+		if _, claimed := h.claims[a]; claimed {
+			h.announcer.Cancel([]configs.VirtualAddress{a})
+			delete(h.claims, a)
+		}
+		if !have[a] {
+			continue
+		}
+		if err := h.addresses.Remove(a); err != nil {
+			errs = append(errs, fmt.Errorf("drop %s from %s: %w", a.Prefix, a.Interface, err))
+			continue
+		}
+		delete(have, a)
+		h.log.Info("address dropped", "address", a.Prefix, "interface", a.Interface)
+	}
+	return errors.Join(errs...)
+}

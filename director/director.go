@@ -1,0 +1,219 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tandem/configs"
+	"tandem/ipvsctl"
+	"tandem/vrrp"
+)
+
+// Director is one director of the pair, running.
+type Director struct {
+	o        Options
+	log      *slog.Logger
+	books    *books
+	holder   *holder
+	balancer *balancer
+	tuner    *tuner
+	started  time.Time
+
+	stopping context.Context // done: Stop wants the loops to end
+	endLoops context.CancelFunc
+	ready    chan struct{}
+	done     chan struct{} // Run has returned
+
+	// changing lets one of Reload and Stop through at a time.
+	changing sync.Mutex
+
+	mu        sync.Mutex
+	cfg       *configs.Config
+	routers   map[RouterID]*router
+	loading   ReloadStatus
+	rivalries map[configs.VirtualAddress]rivalry
+}
+
+// New prepares a director. Nothing of the kernel is changed before Run, except
+// that the elections' sockets are opened, so that a missing interface or
+// privilege is an error here.
+func New(o Options) (*Director, error) {
+	if _, err := o.Config.Director(o.Node); err != nil {
+		return nil, err
+	}
+	books, err := openBooks(o.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	d := &Director{
+		o:         o,
+		log:       o.Log,
+		books:     books,
+		balancer:  newBalancer(o, books),
+		tuner:     newTuner(o, books),
+		started:   time.Now(),
+		ready:     make(chan struct{}),
+		done:      make(chan struct{}),
+		cfg:       o.Config,
+		rivalries: make(map[configs.VirtualAddress]rivalry),
+	}
+	d.holder = newHolder(o, books, d.fresh)
+	d.stopping, d.endLoops = context.WithCancel(context.Background())
+	if d.routers, err = d.makeRouters(o.Config, o.Config.Routers); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// makeRouters opens the elections of those virtual routers of a configuration
+// that do not run yet: all of them or none.
+func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
+	if err := d.o.Prepare(cfg); err != nil {
+		return nil, err
+	}
+	made := make(map[RouterID]*router, len(missing))
+	for _, rc := range missing {
+		r, err := d.makeRouter(rc)
+		if err != nil {
+			closeAll(made)
+			return nil, fmt.Errorf("virtual router %s: %w", rc.Name, err)
+		}
+		made[idOf(rc)] = r
+	}
+	return made, nil
+}
+
+func (d *Director) makeRouter(rc configs.VirtualRouter) (*router, error) {
+	id, g := idOf(rc), newGate(rc, d.o)
+	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
+		Role:     func(role vrrp.Role) { d.holder.SetRole(id, role) },
+		Announce: func(string) { d.holder.Announce(id) },
+		Heard:    g.Heard,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.election = election
+	return &router{cfg: rc, election: election, gate: g}, nil
+}
+
+func closeAll(routers map[RouterID]*router) {
+	for _, r := range routers {
+		r.close()
+	}
+}
+
+func (d *Director) String() string { return "director" }
+
+// Ready is closed when every loop runs and the elections may begin.
+func (d *Director) Ready() <-chan struct{} { return d.ready }
+
+// Run directs until ctx is done or Stop is called. It does not hand over: Stop
+// does, before. It may be called once.
+func (d *Director) Run(ctx context.Context) error {
+	defer close(d.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.stopping, cancel)()
+	defer func() { closeAll(d.currentRouters()) }()
+
+	if err := d.books.expect(d.cfg); err != nil {
+		return err
+	}
+	if err := d.tuner.apply(d.profile(d.cfg)); err != nil {
+		return fmt.Errorf("sysctl profile: %w", errors.Join(err, d.tuner.revert()))
+	}
+	d.o.Checks.SetTargets(Targets(d.cfg))
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.holder.Run(ctx) })
+	g.Go(func() error { return d.balancer.Run(ctx) })
+	for _, r := range d.currentRouters() {
+		r.startGate(d.stopping)
+	}
+	close(d.ready)
+	return g.Wait()
+}
+
+func (d *Director) currentRouters() map[RouterID]*router {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.routers)
+}
+
+// running waits until Run has got going, and says whether it has not ended.
+func (d *Director) running() bool {
+	select {
+	case <-d.ready:
+	case <-d.done:
+	}
+	select {
+	case <-d.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (d *Director) profile(cfg *configs.Config) []ipvsctl.Sysctl {
+	if cfg.SysctlProfile != "director" {
+		return nil
+	}
+	return d.o.Profile(cfg)
+}
+
+// fresh says whether a router's election is alive: no backup can have taken
+// over from it because of silence. The earliest one does so three intervals
+// after an advertisement, which is two after the next one was due. role is the
+// active role that the caller acts on; the election's own status may be a moment
+// older.
+func (d *Director) fresh(id RouterID, role vrrp.Role) bool {
+	d.mu.Lock()
+	r, ok := d.routers[id]
+	var interval time.Duration
+	if ok {
+		interval = r.cfg.AdvertInterval
+	}
+	d.mu.Unlock()
+	if !ok {
+		return false
+	}
+	s := r.election.Status()
+	if s.Role.Number < role.Number {
+		return time.Since(role.Since) < 3*interval
+	}
+	return s.Role.State == vrrp.Active && time.Since(s.AdvertAt) < 2*interval
+}
+
+// LinksChanged wakes whatever depends on links and addresses.
+func (d *Director) LinksChanged() {
+	d.holder.Wake()
+	for _, r := range d.currentRouters() {
+		r.gate.Kick()
+	}
+}
+
+// VerdictChanged wakes the table.
+func (d *Director) VerdictChanged() { d.balancer.Wake() }
+
+// HoldsIP says whether an address is held in an active role, is in the kernel,
+// and may be announced.
+func (d *Director) HoldsIP(ip netip.Addr, interfaceName string) bool {
+	_, held := d.holder.Holding(ip, interfaceName)
+	return held
+}
+
+// Alive says whether both loops have passed lately. The service manager's
+// watchdog is fed only then.
+func (d *Director) Alive(at time.Time) bool {
+	const late = 10 * time.Second
+	return d.holder.passes.within(late, at) && d.balancer.passes.within(maxResync+late, at)
+}

@@ -1,0 +1,23 @@
+// Package director is the brain of one director: it turns roles, verdicts and
+// the configuration into what the kernel should have, and keeps the kernel so.
+//
+// What should be is worked out by pure functions (DesiredAddresses,
+// DesiredTable, syncWindow). Two loops carry it out, each the only writer of its
+// part of the kernel, each level-triggered: a wake-up says that something may
+// have changed, and a pass compares what should be with what the kernel says.
+//
+//	roles ───────► holder    virtual IPs, announcements, sync daemons
+//	verdicts ────► balancer  IPVS services and servers
+//
+// They are two so that a takeover never waits for a large table to be read. A
+// gate for each virtual router decides whether it takes part in its election.
+// Director ties them together: start, reload, stop.
+//
+// The package opens no socket: addresses, the IPVS table, sysctls and
+// announcements are interfaces in Options, which the command fills.
+//
+// Locks are taken in this order: Director.changing, Director.mu, that of a
+// holder, balancer or gate, that of the books. None is held while the network or
+// the kernel is asked for something; that of the books is while the ledger is
+// written.
+package director

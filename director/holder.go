@@ -1,0 +1,368 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"tandem/configs"
+	"tandem/vrrp"
+)
+
+// holder is the single writer of virtual IPs and of the kernel's
+// connection-sync daemons. Roles come in through SetRole, which never blocks.
+type holder struct {
+	addresses Addresses
+	announcer Announcer
+	daemons   SyncDaemons
+	books     *books
+	// fresh says whether a router's election is alive now; see Director.fresh. An
+	// address is added and its lease renewed only then, so that a process that was
+	// frozen does not take addresses back on the strength of an old role.
+	fresh func(RouterID, vrrp.Role) bool
+	log   *slog.Logger
+
+	wake   chan struct{}
+	passes passes
+
+	mu      sync.Mutex
+	cfg     *configs.Config
+	roles   map[RouterID]vrrp.Role
+	window  syncWindow
+	again   map[RouterID]bool               // announce its addresses again
+	orphans map[configs.VirtualAddress]bool // ours, no longer configured, perhaps still in the kernel
+	syncs   bool                            // the sync daemons are ours, or were
+	repairs int
+	have    map[configs.VirtualAddress]bool // at the last pass; replaced, never changed
+	running map[SyncRole]SyncDaemon         // at the last pass; replaced, never changed
+
+	// Only the loop's own goroutine uses this.
+	claims map[configs.VirtualAddress]claim
+}
+
+// claim is what the holder knows of an address that it put into the kernel.
+type claim struct {
+	renewed   time.Time // when the lease was last set
+	lease     time.Duration
+	announced uint64 // the role that it was announced for
+}
+
+const (
+	// holderResync is how often the holder looks at the kernel without being told
+	// to. Address events wake it earlier; this is for events that were lost.
+	holderResync = time.Second
+	// retryAfter is when a pass that failed, or that found an election stale, is
+	// tried again.
+	retryAfter = 50 * time.Millisecond
+)
+
+func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *holder {
+	h := &holder{
+		addresses: o.Addresses,
+		announcer: o.Announcer,
+		daemons:   o.Sync,
+		books:     books,
+		fresh:     fresh,
+		log:       o.Log.With("part", "addresses"),
+		wake:      make(chan struct{}, 1),
+		passes:    passes{complaint: "the kernel's addresses or sync daemons are not as they should be"},
+		roles:     make(map[RouterID]vrrp.Role),
+		again:     make(map[RouterID]bool),
+		orphans:   make(map[configs.VirtualAddress]bool),
+		syncs:     books.owned.Sync,
+		claims:    make(map[configs.VirtualAddress]claim),
+	}
+	for _, a := range books.owned.Addresses {
+		h.orphans[a] = true
+	}
+	h.SetConfig(o.Config)
+	return h
+}
+
+// SetRole stores a router's newest role and wakes the loop.
+func (h *holder) SetRole(id RouterID, r vrrp.Role) {
+	h.mu.Lock()
+	h.window.changed(time.Now(), h.roles[id], r)
+	h.roles[id] = r
+	h.mu.Unlock()
+	h.Wake()
+}
+
+// Announce asks that a router's addresses be announced again.
+func (h *holder) Announce(id RouterID) {
+	h.mu.Lock()
+	h.again[id] = true
+	h.mu.Unlock()
+	h.Wake()
+}
+
+// SetConfig replaces the configuration.
+func (h *holder) SetConfig(cfg *configs.Config) {
+	h.mu.Lock()
+	if h.cfg != nil {
+		maps.Copy(h.orphans, namedAddresses(h.cfg))
+	}
+	for a := range namedAddresses(cfg) {
+		delete(h.orphans, a)
+	}
+	h.cfg = cfg
+	h.syncs = h.syncs || cfg.ConnectionSync.Mode != configs.SyncOff
+	h.mu.Unlock()
+	h.Wake()
+}
+
+// Wake asks for a pass soon. It never blocks.
+func (h *holder) Wake() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Holding finds the virtual address that is held in an active role and was in
+// the kernel at the last pass. Announcements ask it before every repeat.
+func (h *holder) Holding(ip netip.Addr, interfaceName string) (configs.VirtualAddress, bool) {
+	h.mu.Lock()
+	var found configs.VirtualAddress
+	var id RouterID
+	for _, r := range h.cfg.Routers {
+		for _, a := range r.Addresses {
+			if a.Prefix.Addr() == ip && a.Interface == interfaceName {
+				found, id = a, idOf(r)
+			}
+		}
+	}
+	role, have := h.roles[id], h.have[found]
+	h.mu.Unlock()
+	return found, have && role.State == vrrp.Active && h.fresh(id, role)
+}
+
+// Run passes until ctx is done.
+func (h *holder) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.wake:
+		case <-timer.C:
+		}
+		start := time.Now()
+		next, err := h.pass(start)
+		h.passes.note(h.log, start, err)
+		if err != nil {
+			next = earliest(next, start.Add(retryAfter))
+		}
+		timer.Reset(time.Until(next))
+	}
+	return nil
+}
+
+// pass brings addresses and daemons in line once, and says when to look again.
+func (h *holder) pass(at time.Time) (next time.Time, err error) {
+	h.mu.Lock()
+	hold, drop := DesiredAddresses(h.cfg, h.roles)
+	orphans := slices.SortedFunc(maps.Keys(h.orphans), compareAddress)
+	daemons, daemonsAgain := h.wantedDaemons(at)
+	h.mu.Unlock()
+
+	// The addresses come first: starting a daemon takes the kernel milliseconds
+	// that clients of a dead director would wait. What is established meanwhile is
+	// synchronised with the next refresh.
+	renewAt, addressErr := h.converge(hold, append(drop, orphans...))
+	running, startErr := h.startDaemons(daemons)
+	stopErr := h.stopDaemons(running, daemons)
+	if addressErr == nil {
+		addressErr = h.forgetOrphans(orphans)
+	}
+	return earliest(at.Add(holderResync), daemonsAgain, renewAt),
+		errors.Join(addressErr, startErr, stopErr)
+}
+
+// wantedDaemons is which sync daemons should run, and when to ask again; nil if
+// they are none of our business. The caller holds h.mu.
+func (h *holder) wantedDaemons(at time.Time) (map[SyncRole]SyncDaemon, time.Time) {
+	if !h.syncs {
+		return nil, time.Time{}
+	}
+	want := make(map[SyncRole]SyncDaemon)
+	cs := h.cfg.ConnectionSync
+	if cs.Mode == configs.SyncOff {
+		return want, time.Time{}
+	}
+	var roles []vrrp.Role
+	for _, r := range h.cfg.Routers {
+		roles = append(roles, h.roles[idOf(r)])
+	}
+	master, backup, again := h.window.want(at, roles)
+	d := SyncDaemon{Interface: cs.Interface, ID: cs.ID}
+	if master {
+		want[SyncMaster] = d
+	}
+	if backup {
+		want[SyncBackup] = d
+	}
+	return want, again
+}
+
+// startDaemons starts what is wanted and returns what runs then.
+func (h *holder) startDaemons(want map[SyncRole]SyncDaemon) (map[SyncRole]SyncDaemon, error) {
+	if want == nil {
+		return nil, nil
+	}
+	running, err := h.daemons.Running()
+	if err != nil {
+		return nil, err
+	}
+	running = maps.Clone(running)
+	var errs []error
+	for _, role := range []SyncRole{SyncMaster, SyncBackup} {
+		d, ok := want[role]
+		if !ok || running[role] == d {
+			continue
+		}
+		if err := h.daemons.Start(role, d); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		running[role] = d
+		h.log.Info("connection sync started", "role", role, "interface", d.Interface, "id", d.ID)
+	}
+	return running, errors.Join(errs...)
+}
+
+// stopDaemons stops what runs and is not wanted.
+func (h *holder) stopDaemons(running, want map[SyncRole]SyncDaemon) error {
+	running = maps.Clone(running)
+	var errs []error
+	for _, role := range []SyncRole{SyncMaster, SyncBackup} {
+		_, runs := running[role]
+		if _, wanted := want[role]; !runs || wanted {
+			continue
+		}
+		if err := h.daemons.Stop(role); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		delete(running, role)
+		h.log.Info("connection sync stopped", "role", role)
+	}
+	h.mu.Lock()
+	h.running = running
+	h.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// forgetOrphans strikes off those that are out of the kernel. It is the only
+// pass that writes a file: the first one, and the first one after a reload.
+func (h *holder) forgetOrphans(orphans []configs.VirtualAddress) error {
+	if len(orphans) == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	out := slices.DeleteFunc(orphans, func(a configs.VirtualAddress) bool { return h.have[a] })
+	h.mu.Unlock()
+	if len(out) == 0 {
+		return nil
+	}
+	if err := h.books.gone(out); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range out {
+		delete(h.orphans, a)
+	}
+	return nil
+}
+
+// holdsAny says whether one of the routers still holds addresses.
+func (h *holder) holdsAny(routers map[RouterID]*router) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, r := range routers {
+		if h.roles[id].Hold || slices.ContainsFunc(r.cfg.Addresses, func(a configs.VirtualAddress) bool { return h.have[a] }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Forget drops a router that was closed.
+func (h *holder) Forget(id RouterID) {
+	h.mu.Lock()
+	h.window.changed(time.Now(), h.roles[id], vrrp.Role{})
+	delete(h.roles, id)
+	delete(h.again, id)
+	h.mu.Unlock()
+	h.Wake()
+}
+
+// drain waits until the master daemon has sent what it had.
+func (h *holder) drain() {
+	h.mu.Lock()
+	wait := time.Until(h.window.masterUntil)
+	off := h.cfg.ConnectionSync.Mode == configs.SyncOff
+	h.mu.Unlock()
+	if !off && wait > 0 {
+		h.log.Info("waiting for the last connection sync to leave", "for", wait.Round(time.Millisecond))
+		time.Sleep(wait)
+	}
+}
+
+// Release stops the daemons and takes away what is left of the addresses. The
+// loop must have ended, or it would put them back.
+func (h *holder) Release() error {
+	h.mu.Lock()
+	h.roles = make(map[RouterID]vrrp.Role)
+	_, drop := DesiredAddresses(h.cfg, h.roles)
+	drop = slices.AppendSeq(drop, maps.Keys(h.orphans))
+	syncs := h.syncs
+	h.mu.Unlock()
+
+	_, err := h.converge(nil, drop)
+	if err == nil {
+		err = h.books.change(func(o *Owned) { o.Addresses = nil })
+	}
+	if !syncs {
+		return err
+	}
+	running, stopErr := h.daemons.Running()
+	if stopErr == nil {
+		stopErr = h.stopDaemons(running, nil)
+	}
+	if stopErr == nil {
+		stopErr = h.books.change(func(o *Owned) { o.Sync = false })
+	}
+	return errors.Join(err, stopErr)
+}
+
+type holderView struct {
+	have    map[configs.VirtualAddress]bool
+	running map[SyncRole]SyncDaemon
+	repairs int
+	problem string
+}
+
+func (h *holder) view() holderView {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return holderView{have: h.have, running: h.running, repairs: h.repairs, problem: h.passes.problem()}
+}
+
+// earliest is the earliest of the times that are not zero.
+func earliest(times ...time.Time) time.Time {
+	var out time.Time
+	for _, t := range times {
+		if !t.IsZero() && (out.IsZero() || t.Before(out)) {
+			out = t
+		}
+	}
+	return out
+}

@@ -1,0 +1,134 @@
+package director
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"tandem/configs"
+	healthrunner "tandem/healthcheck/runner"
+	"tandem/ipvsctl"
+	"tandem/vrrp"
+	vrrprunner "tandem/vrrp/runner"
+)
+
+// Options are the edges of a Director. All are required.
+type Options struct {
+	Node   string // which director of the configuration this is
+	Config *configs.Config
+
+	Addresses Addresses
+	Announcer Announcer
+	Links     func() (map[string]Link, error)
+	// Probe asks an interface's segment who has an address; nil: nobody.
+	Probe   func(ctx context.Context, interfaceName string, ip netip.Addr) (net.HardwareAddr, error)
+	Table   Table
+	Sync    SyncDaemons
+	Sysctls Sysctls
+	Ledger  Ledger
+	Checks  *healthrunner.Runner
+
+	// Profile is the sysctl profile of a configuration on this machine.
+	Profile func(*configs.Config) []ipvsctl.Sysctl
+	// Prepare opens what a configuration needs of the network, before an election
+	// of it is made or an address of it is held.
+	Prepare func(*configs.Config) error
+	// NewElection runs the election of a virtual router until it is closed. No
+	// two with the same RouterID run at a time.
+	NewElection func(configs.VirtualRouter, vrrp.Config, ElectionEvents) (Election, error)
+
+	Log *slog.Logger
+}
+
+// Addresses is the kernel's address table. Ensure adds an address or renews its
+// lease (0: for ever); Remove of an absent one is no error.
+type Addresses interface {
+	List() ([]configs.VirtualAddress, error)
+	Ensure(configs.VirtualAddress, time.Duration) error
+	Remove(configs.VirtualAddress) error
+}
+
+// Announcer tells the segment where addresses are. Announce restarts the
+// schedule of repeats of addresses, Cancel ends it; neither blocks. Defend
+// announces an address once and leaves its schedule alone.
+type Announcer interface {
+	Announce([]configs.VirtualAddress)
+	Cancel([]configs.VirtualAddress)
+	Defend(configs.VirtualAddress) error
+}
+
+// Link is the state of a network interface.
+type Link struct {
+	Up      bool       // administratively up, with carrier
+	Primary netip.Addr // first IPv4 address that is not a virtual one; may be invalid
+}
+
+// Table is the kernel's IPVS table.
+type Table interface {
+	Table() (ipvsctl.Table, map[ipvsctl.StatsKey]ipvsctl.ServerStats, error)
+	Apply([]ipvsctl.Op) error
+}
+
+// SyncRole is what one of the kernel's two connection-sync daemons does.
+type SyncRole string
+
+// The roles of connection-sync daemons.
+const (
+	SyncMaster SyncRole = "master" // sends
+	SyncBackup SyncRole = "backup" // receives
+)
+
+// SyncDaemon is how a connection-sync daemon runs.
+type SyncDaemon struct {
+	Interface string
+	ID        uint8
+}
+
+// SyncDaemons are the kernel's connection-sync daemons. Start replaces one that
+// runs otherwise; stopping one that does not run is no error.
+type SyncDaemons interface {
+	Running() (map[SyncRole]SyncDaemon, error)
+	Start(SyncRole, SyncDaemon) error
+	Stop(SyncRole) error
+}
+
+// Sysctls reads and writes kernel settings, with keys as in package sysctl. The
+// error for a setting that this kernel does not have is fs.ErrNotExist.
+type Sysctls interface {
+	Get(key string) (string, error)
+	Set(key, value string) error
+}
+
+// Ledger keeps what this director put into the kernel, so that it can be taken
+// back after a crash.
+type Ledger interface {
+	Load() (Owned, error)
+	Save(Owned) error
+}
+
+// Owned is what this director put into the kernel.
+type Owned struct {
+	Addresses []configs.VirtualAddress `json:"addresses"`
+	Services  []ipvsctl.ServiceKey     `json:"services"`
+	Sysctls   map[string]string        `json:"sysctls"` // the values before
+	Sync      bool                     `json:"sync"`    // connection-sync daemons
+}
+
+// Election is one virtual router's election, running. Close ends it without a
+// goodbye; no event comes after it, and a second Close does nothing.
+type Election interface {
+	Startup(primary netip.Addr)
+	Shutdown(cause string, handOver bool)
+	Reconfigure(vrrp.Config)
+	Status() vrrprunner.Status
+	Close()
+}
+
+// ElectionEvents are what an election reports. They do not block.
+type ElectionEvents struct {
+	Role     func(vrrp.Role)
+	Announce func(cause string) // the addresses are to be announced again
+	Heard    func()             // an advertisement of this virtual router
+}

@@ -1,0 +1,253 @@
+package director
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tandem/configs"
+	"tandem/healthcheck"
+	"tandem/ipvsctl"
+	"tandem/vrrp"
+)
+
+// Snapshot is everything there is to know about a running director, copied at
+// one moment. Its JSON form is what the control socket serves.
+type Snapshot struct {
+	Version   string          `json:"version"`
+	Node      string          `json:"node"`
+	Pair      string          `json:"pair"`
+	At        time.Time       `json:"at"`
+	Started   time.Time       `json:"started"`
+	Config    ReloadStatus    `json:"config"`
+	Routers   []RouterStatus  `json:"virtual_routers"`
+	Services  []ServiceStatus `json:"services"`
+	Foreign   []string        `json:"foreign_services,omitempty"`
+	Sync      SyncStatus      `json:"connection_sync"`
+	Conflicts []Conflict      `json:"conflicts,omitempty"`
+	Repairs   RepairStatus    `json:"repairs"`
+	Problems  []string        `json:"problems,omitempty"`
+}
+
+// ReloadStatus is where the running configuration came from, and what became of
+// the last attempt to replace it.
+type ReloadStatus struct {
+	File   string    `json:"file"`
+	Digest string    `json:"digest"`
+	Loaded time.Time `json:"loaded"`
+	Failed time.Time `json:"failed,omitzero"`
+	Error  string    `json:"error,omitempty"` // of the last reload; empty: it succeeded
+}
+
+// RouterStatus is one virtual router.
+type RouterStatus struct {
+	Name        string          `json:"name"`
+	VRID        uint8           `json:"vrid"`
+	Interface   string          `json:"interface"`
+	State       string          `json:"state"` // init, backup, active
+	Cause       string          `json:"cause"`
+	Since       time.Time       `json:"since"`
+	Transitions uint64          `json:"became_active"`
+	Priority    uint8           `json:"priority"`
+	Fault       string          `json:"fault,omitempty"`
+	Peer        *PeerStatus     `json:"peer,omitempty"`
+	Addresses   []AddressStatus `json:"addresses"`
+	Adverts     AdvertStatus    `json:"adverts"`
+}
+
+// PeerStatus is the director that was last heard as active.
+type PeerStatus struct {
+	Address  netip.Addr `json:"address"`
+	Priority uint8      `json:"priority"`
+}
+
+// AdvertStatus is the timing of a router's advertisements.
+type AdvertStatus struct {
+	IntervalMS   float64 `json:"interval_ms"`
+	ActiveDownMS float64 `json:"active_down_ms"` // silence after which the role is taken
+	MaxLateMS    float64 `json:"max_late_ms"`
+	Sent         uint64  `json:"sent"`
+	Received     uint64  `json:"received"`
+	SendErrors   uint64  `json:"send_errors"`
+	Rivals       uint64  `json:"rivals"` // losing advertisements heard while active
+	Pauses       uint64  `json:"pauses"` // roles given up because the process stood still
+}
+
+// AddressStatus is one virtual IP.
+type AddressStatus struct {
+	Address   netip.Prefix `json:"address"`
+	Interface string       `json:"interface"`
+	Held      bool         `json:"held"`
+}
+
+// ServiceStatus is one IPVS service.
+type ServiceStatus struct {
+	Name       string         `json:"name"`
+	Protocol   string         `json:"protocol"`
+	Address    netip.AddrPort `json:"address"`
+	Scheduler  string         `json:"scheduler"`
+	Forwarding string         `json:"forwarding"`
+	InKernel   bool           `json:"in_kernel"`
+	Servers    []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is one real server of a service.
+type ServerStatus struct {
+	Address     netip.AddrPort `json:"address"`
+	Verdict     string         `json:"verdict"` // unknown, up, down
+	Reason      string         `json:"reason"`  // of the verdict
+	Detail      string         `json:"detail,omitempty"`
+	Since       time.Time      `json:"since,omitzero"`
+	LastProbe   time.Time      `json:"last_probe,omitzero"`
+	LastReason  string         `json:"last_reason,omitempty"`
+	LatencyMS   float64        `json:"latency_ms"`
+	Configured  int32          `json:"configured_weight"`
+	Weight      int32          `json:"weight"` // in the kernel; 0 when not InKernel
+	InKernel    bool           `json:"in_kernel"`
+	Why         string         `json:"why"`
+	Active      uint32         `json:"active_connections"`
+	Inactive    uint32         `json:"inactive_connections"`
+	Connections uint64         `json:"connections"`
+	PacketsIn   uint64         `json:"packets_in"`
+	PacketsOut  uint64         `json:"packets_out"`
+	BytesIn     uint64         `json:"bytes_in"`
+	BytesOut    uint64         `json:"bytes_out"`
+}
+
+// SyncStatus is the state of connection synchronisation.
+type SyncStatus struct {
+	Mode      string `json:"mode"`
+	ID        uint8  `json:"id"`
+	Interface string `json:"interface,omitempty"`
+	Master    bool   `json:"master"`
+	Backup    bool   `json:"backup"`
+}
+
+// RepairStatus counts what others changed and this director put back.
+type RepairStatus struct {
+	Addresses int `json:"addresses"`
+	Table     int `json:"table"`
+}
+
+// Loaded notes a successful load of the configuration.
+func (d *Director) Loaded(file, digest string, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loading = ReloadStatus{File: file, Digest: digest, Loaded: at}
+}
+
+// ReloadFailed notes that a reload was refused and the old configuration runs on.
+func (d *Director) ReloadFailed(err error, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loading.Failed, d.loading.Error = at, oneLine(err)
+}
+
+// Snapshot copies the state of everything. It holds locks only while it copies
+// references: a takeover does not wait for it.
+func (d *Director) Snapshot(at time.Time) Snapshot {
+	checks := d.o.Checks.Snapshot()
+	h := d.holder.view()
+	b := d.balancer.view()
+	d.mu.Lock()
+	cfg, loading, conflicts, routers := d.cfg, d.loading, d.conflicts(at), maps.Clone(d.routers)
+	d.mu.Unlock()
+
+	s := Snapshot{
+		Node:      d.o.Node,
+		Pair:      cfg.Name,
+		At:        at,
+		Started:   d.started,
+		Config:    loading,
+		Sync:      syncStatus(cfg.ConnectionSync, h.running),
+		Conflicts: conflicts,
+		Repairs:   RepairStatus{Addresses: h.repairs, Table: b.repairs},
+		Problems:  problems(h.problem, b.problem, loading.Error),
+	}
+	for _, rc := range cfg.Routers {
+		s.Routers = append(s.Routers, routerStatus(rc, routers[idOf(rc)], h.have))
+	}
+	verdicts := verdictsOf(checks)
+	for _, svc := range cfg.Services {
+		s.Services = append(s.Services, serviceStatus(svc, verdicts, checks, b)...)
+	}
+	for _, k := range ipvsctl.Foreign(b.have, b.want, func(k ipvsctl.ServiceKey) bool { return b.owned[k] }) {
+		s.Foreign = append(s.Foreign, k.String())
+	}
+	return s
+}
+
+func problems(holder, balancer, reload string) []string {
+	if reload != "" {
+		reload = "the last reload was refused, the older configuration runs: " + reload
+	}
+	return slices.DeleteFunc([]string{holder, balancer, reload}, func(s string) bool { return s == "" })
+}
+
+func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) SyncStatus {
+	_, master := running[SyncMaster]
+	_, backup := running[SyncBackup]
+	return SyncStatus{Mode: string(cfg.Mode), ID: cfg.ID, Interface: cfg.Interface, Master: master, Backup: backup}
+}
+
+func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
+	out := RouterStatus{Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface}
+	for _, a := range rc.Addresses {
+		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})
+	}
+	if r == nil {
+		return out
+	}
+	st := r.election.Status()
+	out.State = st.Role.State.String()
+	out.Cause, out.Since, out.Transitions = st.Role.Cause, st.Role.Since, st.Counters.BecameActive
+	out.Priority = st.Priority
+	out.Fault = r.gate.Fault()
+	if st.Role.State == vrrp.Backup && st.Heard.Src.IsValid() {
+		out.Peer = &PeerStatus{Address: st.Heard.Src, Priority: st.Heard.Priority}
+	}
+	out.Adverts = AdvertStatus{
+		IntervalMS:   ms(st.ActiveInterval),
+		ActiveDownMS: ms(st.ActiveDown),
+		MaxLateMS:    ms(st.MaxAdvertLateness),
+		Sent:         st.Counters.AdvertsSent,
+		Received:     st.Counters.AdvertsReceived,
+		SendErrors:   st.SendErrors,
+		Rivals:       st.Counters.Rivals,
+		Pauses:       st.Counters.Pauses,
+	}
+	return out
+}
+
+func serviceStatus(svc configs.Service, verdicts map[healthcheck.Target]healthcheck.Verdict, checks map[healthcheck.Target]healthcheck.Status, b balancerView) []ServiceStatus {
+	var out []ServiceStatus
+	for _, spec := range Specs(svc) {
+		entry, inKernel := b.have[spec.ServiceKey]
+		st := ServiceStatus{
+			Name: svc.Name, Protocol: svc.Protocol, Address: spec.Address,
+			Scheduler: spec.Scheduler, Forwarding: svc.Forwarding, InKernel: inKernel,
+		}
+		for _, j := range Judge(svc, verdicts, b.want[spec.ServiceKey]) {
+			have, inKernel := entry.Servers[j.Server.Address]
+			srv := serverStatus(j, checks[j.Target], b.stats[ipvsctl.StatsKey{Service: spec.ServiceKey, Server: j.Server.Address}])
+			srv.Weight, srv.InKernel = have.Weight, inKernel
+			st.Servers = append(st.Servers, srv)
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+func serverStatus(j Judgement, check healthcheck.Status, n ipvsctl.ServerStats) ServerStatus {
+	return ServerStatus{
+		Address: j.Server.Address,
+		Verdict: j.Verdict.State.String(), Reason: string(j.Verdict.Reason), Detail: j.Verdict.Detail,
+		Since: j.Verdict.Since, LastProbe: check.LastAt, LastReason: string(check.Last.Reason), LatencyMS: ms(check.Last.Latency),
+		Configured: j.Server.Weight, Why: j.Why,
+		Active: n.Active, Inactive: n.Inactive, Connections: n.Connections,
+		PacketsIn: n.PacketsIn, PacketsOut: n.PacketsOut, BytesIn: n.BytesIn, BytesOut: n.BytesOut,
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

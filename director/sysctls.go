@@ -1,0 +1,108 @@
+package director
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"tandem/ipvsctl"
+)
+
+// tuner sets the sysctls that LVS needs, logs each with its reason, and puts
+// the old values back. It is not safe for concurrent use.
+type tuner struct {
+	sysctls Sysctls
+	books   *books
+	log     *slog.Logger
+	before  map[string]string // what to restore
+}
+
+func newTuner(o Options, books *books) *tuner {
+	t := &tuner{sysctls: o.Sysctls, books: books, log: o.Log.With("part", "sysctls"), before: make(map[string]string)}
+	maps.Copy(t.before, books.owned.Sysctls)
+	return t
+}
+
+// SysctlChange is one setting that differs from the profile.
+type SysctlChange struct {
+	Key  string `json:"key"`
+	Have string `json:"have"`
+	Want string `json:"want"`
+	Why  string `json:"why"`
+}
+
+// PlanSysctls lists what of a profile would be changed. A key that does not
+// exist is passed over: this kernel is older and lacks it.
+func PlanSysctls(get func(string) (string, error), profile []ipvsctl.Sysctl) ([]SysctlChange, error) {
+	var out []SysctlChange
+	var errs []error
+	for _, s := range profile {
+		have, err := get(s.Key)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs = append(errs, err)
+		case !s.Satisfied(have):
+			out = append(out, SysctlChange{Key: s.Key, Have: have, Want: s.Want, Why: s.Why})
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// apply sets what differs, and restores what an earlier profile set and this
+// one does not name. It goes on after an error.
+func (t *tuner) apply(profile []ipvsctl.Sysctl) error {
+	named := make(map[string]bool)
+	for _, s := range profile {
+		named[s.Key] = true
+	}
+	err := t.restore(func(key string) bool { return !named[key] })
+	changes, planErr := PlanSysctls(t.sysctls.Get, profile)
+	errs := []error{err, planErr}
+	if len(changes) == 0 {
+		return errors.Join(errs...)
+	}
+	for _, c := range changes {
+		if _, ok := t.before[c.Key]; !ok {
+			t.before[c.Key] = c.Have
+		}
+	}
+	if err := t.books.sysctls(t.before); err != nil {
+		// What is not in the ledger would never be restored after a crash.
+		return errors.Join(append(errs, err)...)
+	}
+	for _, c := range changes {
+		t.log.Info("sysctl", "key", c.Key, "from", c.Have, "to", c.Want, "why", c.Why)
+		errs = append(errs, t.sysctls.Set(c.Key, c.Want))
+	}
+	return errors.Join(errs...)
+}
+
+// revert puts every value back.
+func (t *tuner) revert() error { return t.restore(func(string) bool { return true }) }
+
+// restore puts back the values of the keys that which chooses. What cannot be
+// put back stays on the ledger, unless the setting is gone with its interface.
+func (t *tuner) restore(which func(key string) bool) error {
+	var errs []error
+	n := len(t.before)
+	for _, key := range slices.Sorted(maps.Keys(t.before)) {
+		if !which(key) {
+			continue
+		}
+		old := t.before[key]
+		if err := t.sysctls.Set(key, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("restore: %w", err))
+			continue
+		}
+		delete(t.before, key)
+		t.log.Info("sysctl restored", "key", key, "to", old)
+	}
+	if len(t.before) != n {
+		errs = append(errs, t.books.sysctls(t.before))
+	}
+	return errors.Join(errs...)
+}
