@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"tandem/configs"
+	"tandem/director"
+	"tandem/internal/netif"
+	"tandem/internal/sysctl"
+	"tandem/ipvsctl"
+	"tandem/ipvsctl/kernel"
+)
+
+// addresses is the kernel's address table as the director wants it.
+type addresses struct{ h *netif.Handle }
+
+func (a addresses) List() ([]configs.VirtualAddress, error) {
+	held, err := a.h.Addresses()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]configs.VirtualAddress, 0, len(held))
+	for _, h := range held {
+		out = append(out, configs.VirtualAddress(h.Address))
+	}
+	return out, nil
+}
+
+func (a addresses) Ensure(v configs.VirtualAddress, lease time.Duration) error {
+	return a.h.Ensure(netif.Address(v), lease)
+}
+
+func (a addresses) Remove(v configs.VirtualAddress) error { return a.h.Remove(netif.Address(v)) }
+
+// syncMaxLen makes the kernel send each connection in a datagram of its own, so
+// that the backup trails by one connection and not by a part-filled buffer,
+// which would wait for two seconds. It is the header and one IPv4 entry.
+const syncMaxLen = 8 + 36
+
+// syncDaemons are the kernel's connection-sync daemons as the director wants
+// them.
+type syncDaemons struct{ h *kernel.Handle }
+
+var kernelRole = map[director.SyncRole]kernel.Role{
+	director.SyncMaster: kernel.Master,
+	director.SyncBackup: kernel.Backup,
+}
+
+func (s syncDaemons) Running() (map[director.SyncRole]director.SyncDaemon, error) {
+	list, err := s.h.Daemons()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[director.SyncRole]director.SyncDaemon)
+	for _, d := range list {
+		for role, k := range kernelRole {
+			if k == d.Role {
+				out[role] = director.SyncDaemon{Interface: d.Interface, ID: d.SyncID}
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s syncDaemons) Start(role director.SyncRole, d director.SyncDaemon) error {
+	k := kernel.Daemon{Role: kernelRole[role], Interface: d.Interface, SyncID: d.ID}
+	if role == director.SyncMaster {
+		k.MaxLen = syncMaxLen
+	}
+	return s.h.StartDaemon(k)
+}
+
+func (s syncDaemons) Stop(role director.SyncRole) error { return s.h.StopDaemon(kernelRole[role]) }
+
+// sysctls is package sysctl as an interface.
+type sysctls struct{}
+
+func (sysctls) Get(key string) (string, error) { return sysctl.Get(key) }
+func (sysctls) Set(key, value string) error    { return sysctl.Set(key, value) }
+
+// profile is the sysctl profile of a configuration on this machine. A kernel
+// whose version cannot be read is taken for a recent one.
+func profile(cfg *configs.Config) []ipvsctl.Sysctl {
+	in := director.ProfileInput(cfg)
+	v, err := kernel.Version()
+	if err != nil {
+		v = ipvsctl.KernelVersion{Major: 6}
+	}
+	in.Kernel = v
+	value, err := sysctl.Get("net/ipv4/vs/conntrack")
+	in.Conntrack = err == nil && value == "1"
+	return ipvsctl.Profile(in)
+}
+
+// errNoSegment says that an interface was never opened.
+var errNoSegment = errors.New("the interface is not open")

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"tandem/configs"
+	"tandem/control"
+	"tandem/director"
+	"tandem/healthcheck"
+	"tandem/internal/ledger"
+	"tandem/internal/sysctl"
+	"tandem/ipvsctl"
+	"tandem/ipvsctl/kernel"
+)
+
+// planChanges is the exit status of plan when something would change.
+const planChanges = 2
+
+func planCommand(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Show what a start or a reload would change in the kernel, and change nothing",
+		Long: `Plan compares the configuration with the kernel: the sysctls that LVS needs,
+each with its reason, and the IPVS table.
+
+The verdicts are those of the running tandem; without one, every server is taken
+to be up. The exit status is 0 if nothing would change, 2 if something would,
+1 on an error.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := s.load()
+			if err != nil {
+				return err
+			}
+			n, err := s.plan(cmd.Context(), cmd.OutOrStdout(), cfg)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return exitCode(planChanges)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "nothing would change")
+			return nil
+		},
+	}
+}
+
+func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config) (int, error) {
+	table, err := kernel.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer table.Close()
+	have, _, err := table.Table()
+	if err != nil {
+		return 0, err
+	}
+	owned, err := s.ledger().Load()
+	if err != nil {
+		return 0, err
+	}
+	ours := make(map[ipvsctl.ServiceKey]bool)
+	for _, k := range owned.Services {
+		ours[k] = true
+	}
+	var changes []director.SysctlChange
+	if cfg.SysctlProfile == "director" {
+		if changes, err = director.PlanSysctls(sysctl.Get, profile(cfg)); err != nil {
+			return 0, err
+		}
+	}
+	for _, c := range changes {
+		fmt.Fprintf(out, "sysctl %s: %s -> %s (%s)\n", c.Key, c.Have, c.Want, c.Why)
+	}
+	snap, err := s.snapshot(ctx, cfg)
+	if err != nil {
+		return 0, err
+	}
+	want := director.DesiredTable(cfg, plannedVerdicts(cfg, snap), have)
+	ops := ipvsctl.Diff(have, want, func(k ipvsctl.ServiceKey) bool { return ours[k] })
+	for _, op := range ops {
+		fmt.Fprintln(out, op)
+	}
+	return len(changes) + len(ops), nil
+}
+
+// snapshot is that of the running daemon, empty if none runs.
+func (s *settings) snapshot(ctx context.Context, cfg *configs.Config) (director.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	snap, err := control.Status(ctx, cmp.Or(s.socket, cfg.ControlSocket))
+	if errors.Is(err, control.ErrNotRunning) {
+		return director.Snapshot{}, nil
+	}
+	return snap, err
+}
+
+// plannedVerdicts are those of a snapshot. A server that is not in it counts as
+// up: that is what it is configured for.
+func plannedVerdicts(cfg *configs.Config, snap director.Snapshot) map[healthcheck.Target]healthcheck.Verdict {
+	type server struct {
+		service string
+		address netip.AddrPort
+	}
+	states := make(map[server]healthcheck.State)
+	for _, svc := range snap.Services {
+		for _, srv := range svc.Servers {
+			for _, state := range []healthcheck.State{healthcheck.Unknown, healthcheck.Up, healthcheck.Down} {
+				if state.String() == srv.Verdict {
+					states[server{svc.Name, srv.Address}] = state
+				}
+			}
+		}
+	}
+	verdicts := make(map[healthcheck.Target]healthcheck.Verdict)
+	for _, svc := range cfg.Services {
+		for _, srv := range svc.Servers {
+			state, known := states[server{svc.Name, srv.Address}]
+			if !known {
+				state = healthcheck.Up
+			}
+			verdicts[director.TargetOf(svc, srv)] = healthcheck.Verdict{State: state}
+		}
+	}
+	return verdicts
+}
+
+func (s *settings) ledger() ledger.File { return ledger.File(filepath.Join(s.stateDir, "ledger.json")) }

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"tandem/configs"
+	"tandem/control"
+	"tandem/director"
+	"tandem/healthcheck"
+	"tandem/healthcheck/probe"
+	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/netif"
+	"tandem/internal/task"
+	"tandem/ipvsctl/kernel"
+)
+
+func runCommand(s *settings) *cobra.Command {
+	var level string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Be a director until told to stop",
+		Long: `Run is the daemon. It needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW.
+
+SIGTERM hands the virtual IPs over, waits until the last connection sync has
+left, takes everything back and ends. SIGHUP reads the configuration again; a
+file with a mistake is refused and the old one stays in force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(level)
+			if err != nil {
+				return err
+			}
+			return s.run(cmd.Context(), log)
+		},
+	}
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// newLogger writes to standard error. Under the journal, which has its own
+// clock, lines carry no time.
+func newLogger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+}
+
+func (s *settings) run(parent context.Context, log *slog.Logger) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	self, err := s.self(cfg)
+	if err != nil {
+		return err
+	}
+	log = log.With("node", self.Name)
+	for _, w := range cfg.Warnings() {
+		log.Warn("configuration", "warning", w.String())
+	}
+
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	// The control socket is first: only one tandem may get past it.
+	var running atomic.Pointer[director.Director]
+	snapshot := func() director.Snapshot {
+		var snap director.Snapshot
+		if d := running.Load(); d != nil {
+			snap = d.Snapshot(time.Now())
+		}
+		snap.Version = version
+		return snap
+	}
+	socket := cfg.ControlSocket
+	if s.socket != "" {
+		socket = s.socket
+	}
+	ctl, err := control.Listen(socket, cfg.ControlGroup, snapshot, log)
+	if err != nil {
+		return err
+	}
+	defer ctl.Close()
+
+	table, err := openTable(cfg)
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	links, err := netif.Open()
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+
+	checks := healthrunner.New(healthrunner.Options{
+		Probe: probe.Probe,
+		OnVerdict: func(healthcheck.Target, healthcheck.Verdict) {
+			if d := running.Load(); d != nil {
+				d.VerdictChanged()
+			}
+		},
+		Log: log.With("part", "checks"),
+	})
+	net := newNetwork(links, log)
+	defer net.close()
+	d, err := director.New(director.Options{
+		Node:        self.Name,
+		Config:      cfg,
+		Addresses:   addresses{links},
+		Announcer:   net,
+		Links:       net.state,
+		Probe:       net.probe,
+		Table:       table,
+		Sync:        syncDaemons{table.Handle},
+		Sysctls:     sysctls{},
+		Ledger:      s.ledger(),
+		Checks:      checks,
+		Profile:     profile,
+		Prepare:     net.prepare,
+		NewElection: net.newElection,
+		Log:         log,
+	})
+	if err != nil {
+		return err
+	}
+	d.Loaded(s.config, cfg.Digest(), time.Now())
+	net.attach(d)
+	running.Store(d)
+
+	signals := s.watchSignals(ctx, log, d, table, func() { cancel() })
+	err = task.Serve(ctx, log, func() { log.Info("ready", "version", version, "config", s.config, "digest", cfg.Digest()) },
+		checks, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
+	cancel()
+	return errors.Join(err, <-signals)
+}
+
+// watchSignals carries out signals, and sends the result of the stop when ctx is
+// done.
+func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *checkedTable, cancel func()) <-chan error {
+	got := make(chan os.Signal, 4)
+	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	result := make(chan error, 1)
+	go func() {
+		defer signal.Stop(got)
+		for {
+			select {
+			case <-ctx.Done():
+				result <- nil
+				return
+			case sig := <-got:
+				if sig == syscall.SIGHUP {
+					s.reload(log, d, table)
+					continue
+				}
+				log.Info("stopping", "signal", sig.String())
+				task.Notify(log, daemon.SdNotifyStopping)
+				result <- stop(d, got, log)
+				cancel()
+				return
+			}
+		}
+	}()
+	return result
+}
+
+// stop hands over and takes back. A second signal ends the process at once: the
+// leases and `tandem release` clean up.
+func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error {
+	done := make(chan error, 1)
+	go func() { done <- d.Stop() }()
+	for {
+		select {
+		case err := <-done:
+			if err == nil {
+				log.Info("stopped")
+			}
+			return err
+		case sig := <-again:
+			if sig != syscall.SIGHUP {
+				return fmt.Errorf("stopped in the middle by a second %s; run tandem release", sig)
+			}
+		}
+	}
+}
+
+// reload reads the configuration again. Whatever is wrong with the new one, the
+// old one runs on.
+func (s *settings) reload(log *slog.Logger, d *director.Director, table *checkedTable) {
+	task.Reloading(log)
+	defer task.Notify(log, daemon.SdNotifyReady)
+	cfg, err := s.load()
+	if err == nil {
+		err = table.check(cfg)
+	}
+	if err == nil {
+		err = d.Reload(cfg)
+	}
+	if err != nil {
+		d.ReloadFailed(err, time.Now())
+		var list configs.Errors
+		if errors.As(err, &list) {
+			for _, e := range list {
+				log.Error("reload refused", "err", e)
+			}
+			return
+		}
+		log.Error("reload refused, the running configuration stays", "err", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return
+	}
+	d.Loaded(s.config, cfg.Digest(), time.Now())
+	log.Info("reloaded", "config", s.config, "digest", cfg.Digest())
+	for _, w := range cfg.Warnings() {
+		log.Warn("configuration", "warning", w.String())
+	}
+}
+
+// openTable opens IPVS and makes sure that it has what the configuration needs,
+// before anything is changed.
+func openTable(cfg *configs.Config) (*checkedTable, error) {
+	h, err := kernel.Open()
+	if err != nil {
+		return nil, err
+	}
+	t := &checkedTable{h}
+	if err := t.check(cfg); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// checkedTable is a table whose schedulers are known to exist.
+type checkedTable struct{ *kernel.Handle }
+
+func (t *checkedTable) check(cfg *configs.Config) error {
+	var names []string
+	for _, svc := range cfg.Services {
+		names = append(names, svc.Scheduler)
+	}
+	missing, err := t.MissingSchedulers(names)
+	if err != nil {
+		return fmt.Errorf("look for the schedulers: %w", err)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the kernel has no scheduler %s: install the module ip_vs_%s, or choose another scheduler",
+			strings.Join(missing, ", "), strings.Join(missing, ", ip_vs_"))
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tandem/control"
+	"tandem/director"
+)
+
+// statusTimeout is how long a running daemon may take to answer.
+const statusTimeout = 5 * time.Second
+
+func statusCommand(s *settings) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show roles, virtual IPs, services, servers and connection sync",
+		Long: `Status asks the running tandem, through its control socket, and shows what is
+wrong first. The weight of a server is the one in the kernel of the configured
+one; "-" means that it is not in the kernel's table.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			socket, err := s.controlSocket()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), statusTimeout)
+			defer cancel()
+			snap, err := control.Status(ctx, socket)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(snap)
+			}
+			return renderStatus(cmd.OutOrStdout(), snap)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON")
+	return cmd
+}
+
+// controlSocket is the socket of the flag or, without one, of the configuration.
+func (s *settings) controlSocket() (string, error) {
+	if s.socket != "" {
+		return s.socket, nil
+	}
+	cfg, err := s.load()
+	if err != nil {
+		return "", fmt.Errorf("where is the control socket? %w", err)
+	}
+	return cfg.ControlSocket, nil
+}
+
+// renderStatus writes a snapshot for people.
+func renderStatus(out io.Writer, s director.Snapshot) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s of pair %s, tandem %s, up %s, configuration %s (%s)\n",
+		s.Node, s.Pair, s.Version, age(s.At, s.Started), s.Config.Digest, s.Config.File)
+	for _, p := range s.Problems {
+		fmt.Fprintf(w, "PROBLEM: %s\n", p)
+	}
+	for _, c := range s.Conflicts {
+		fmt.Fprintf(w, "CONFLICT: %s on %s is claimed by %s, %d times, last %s ago\n", c.Address, c.Interface, c.MAC, c.Count, age(s.At, c.Last))
+	}
+	for _, r := range s.Routers {
+		renderRouter(w, s.At, r)
+	}
+	for _, svc := range s.Services {
+		renderService(w, s.At, svc)
+	}
+	fmt.Fprintf(w, "\nconnection sync\t%s\n", syncInWords(s.Sync))
+	if s.Repairs != (director.RepairStatus{}) {
+		fmt.Fprintf(w, "put back after others changed them\t%s, %s\n", count(s.Repairs.Addresses, "virtual IP"), count(s.Repairs.Table, "table change"))
+	}
+	if len(s.Foreign) > 0 {
+		fmt.Fprintf(w, "services of others, left alone\t%s\n", strings.Join(s.Foreign, ", "))
+	}
+	return w.Flush()
+}
+
+func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
+	fmt.Fprintf(w, "\nvirtual router %s\t%s for %s\tpriority %d\tvrid %d on %s\n",
+		r.Name, strings.ToUpper(r.State), age(at, r.Since), r.Priority, r.VRID, r.Interface)
+	if r.Cause != "" {
+		fmt.Fprintf(w, "  because\t%s\n", r.Cause)
+	}
+	if r.Fault != "" {
+		fmt.Fprintf(w, "  FAULT\t%s\n", r.Fault)
+	}
+	if r.Peer != nil {
+		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
+	}
+	for _, a := range r.Addresses {
+		held := "not held"
+		if a.Held {
+			held = "held"
+		}
+		fmt.Fprintf(w, "  %s on %s\t%s\n", a.Address, a.Interface, held)
+	}
+}
+
+func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {
+	missing := ""
+	if !svc.InKernel {
+		missing = "\tNOT IN THE KERNEL"
+	}
+	fmt.Fprintf(w, "\nservice %s\t%s %s\t%s\t%s%s\n", svc.Name, svc.Protocol, svc.Address, svc.Scheduler, svc.Forwarding, missing)
+	fmt.Fprintf(w, "  server\tverdict\tweight\tactive\tinactive\twhy\n")
+	for _, srv := range svc.Servers {
+		weight := "-"
+		if srv.InKernel {
+			weight = fmt.Sprint(srv.Weight)
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s of %d\t%d\t%d\t%s\n", srv.Address, verdictInWords(at, srv), weight, srv.Configured, srv.Active, srv.Inactive, whyInWords(srv))
+	}
+}
+
+func verdictInWords(at time.Time, s director.ServerStatus) string {
+	if s.Since.IsZero() {
+		return s.Verdict
+	}
+	return s.Verdict + " " + age(at, s.Since)
+}
+
+func whyInWords(s director.ServerStatus) string {
+	words := s.Why
+	if s.Reason != "" && s.Reason != "ok" {
+		words += " (" + s.Reason
+		if s.Detail != "" {
+			words += ": " + s.Detail
+		}
+		words += ")"
+	}
+	return words
+}
+
+func syncInWords(s director.SyncStatus) string {
+	if s.Mode == "off" {
+		return "off"
+	}
+	var doing []string
+	if s.Master {
+		doing = append(doing, "sending")
+	}
+	if s.Backup {
+		doing = append(doing, "receiving")
+	}
+	if doing == nil {
+		doing = []string{"idle"}
+	}
+	return fmt.Sprintf("%s, %s on %s, id %d", s.Mode, strings.Join(doing, " and "), s.Interface, s.ID)
+}
+
+// age is how long ago then was, rounded for people.
+func age(at, then time.Time) string {
+	if then.IsZero() {
+		return "-"
+	}
+	d := at.Sub(then)
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tandem/control"
+	"tandem/director"
+)
+
+// richSnapshot has an example of everything that status shows.
+func richSnapshot() director.Snapshot {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return at.Add(-d) }
+	server := func(address string) director.ServerStatus {
+		return director.ServerStatus{Address: netip.MustParseAddrPort(address), Configured: 100}
+	}
+	up := server("10.0.0.11:80")
+	up.Verdict, up.Reason, up.Since, up.Weight, up.InKernel = "up", "ok", ago(26*time.Hour), 100, true
+	up.Why, up.Active, up.Inactive = "up: configured weight", 1234, 56
+	down := server("10.0.0.12:80")
+	down.Verdict, down.Reason, down.Detail, down.Since = "down", "status", "503 Service Unavailable", ago(12*time.Second)
+	down.Why = "down: removed"
+	fresh := server("10.0.0.13:80")
+	fresh.Verdict, fresh.Why = "unknown", "not probed yet: not in the table"
+
+	return director.Snapshot{
+		Version: "1.2.3", Node: "lb1", Pair: "shop", At: at, Started: ago(50 * time.Hour),
+		Config: director.ReloadStatus{File: "/etc/tandem/tandem.toml", Digest: "0123456789abcdef"},
+		Routers: []director.RouterStatus{
+			{
+				Name: "web", VRID: 51, Interface: "eth0", State: "active", Cause: "10.0.0.2 was silent for 350ms", Since: ago(90 * time.Minute), Priority: 150,
+				Addresses: []director.AddressStatus{
+					{Address: netip.MustParsePrefix("10.0.0.100/32"), Interface: "eth0", Held: true},
+					{Address: netip.MustParsePrefix("10.1.0.254/24"), Interface: "eth1", Held: false},
+				},
+			},
+			{
+				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
+				Peer:      &director.PeerStatus{Address: netip.MustParseAddr("10.0.0.2"), Priority: 150},
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
+			},
+			{
+				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100,
+				Fault:     "interface eth2 is down or has no carrier",
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
+			},
+		},
+		Services: []director.ServiceStatus{
+			{
+				Name: "http", Protocol: "tcp", Address: netip.MustParseAddrPort("10.0.0.100:80"), Scheduler: "wlc", Forwarding: "direct", InKernel: true,
+				Servers: []director.ServerStatus{up, down, fresh},
+			},
+			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("10.2.0.53:53"), Scheduler: "mh", Forwarding: "masquerade"},
+		},
+		Foreign:   []string{"tcp 10.0.0.7:25", "udp 10.0.0.7:69"},
+		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
+		Conflicts: []director.Conflict{{Address: netip.MustParseAddr("10.0.0.100"), Interface: "eth0", MAC: "02:00:00:00:00:66", Count: 3, Last: ago(4 * time.Second)}},
+		Repairs:   director.RepairStatus{Addresses: 1, Table: 2},
+		Problems:  []string{"the last reload was refused, the older configuration runs: /etc/tandem/tandem.toml:3: no"},
+	}
+}
+
+func TestRenderStatus(t *testing.T) {
+	var out bytes.Buffer
+	if err := renderStatus(&out, richSnapshot()); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status.txt", out.String())
+}
+
+func TestRenderQuietStatus(t *testing.T) {
+	s := richSnapshot()
+	s.Problems, s.Conflicts, s.Foreign, s.Services, s.Repairs = nil, nil, nil, nil, director.RepairStatus{}
+	s.Routers, s.Sync = s.Routers[:1], director.SyncStatus{Mode: "off"}
+	var out bytes.Buffer
+	if err := renderStatus(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status-quiet.txt", out.String())
+}
+
+// The whole way, through a socket.
+func TestStatusCommand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	s, err := control.Listen(path, "", richSnapshot, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done; s.Close() })
+
+	status, out, errOut := tandem("status", "--socket", path)
+	if status != 0 || errOut != "" {
+		t.Fatalf("status %d, %s", status, errOut)
+	}
+	golden(t, "status.txt", out)
+	if _, out, _ = tandem("status", "--json", "--socket", path); !strings.HasPrefix(out, "{\n  \"version\": \"1.2.3\",\n") {
+		t.Errorf("got %.200s", out)
+	}
+}
