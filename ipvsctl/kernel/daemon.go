@@ -110,9 +110,19 @@ func (h *Handle) StartDaemon(d Daemon) error {
 func (h *Handle) StopDaemon(role Role) error {
 	attr := nl.NewRtAttr(attrDaemon, nil)
 	attr.AddRtAttr(daemonState, nl.Uint32Attr(uint32(role)))
-	_, err := h.request(cmdDelDaemon, unix.NLM_F_ACK, attr)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
+	// Waiting for an answer may be in vain. If the daemon was started a moment
+	// ago and its thread has not run yet, kthread_stop says EINTR, and to a
+	// command that was interrupted netlink gives no answer (netlink_rcv_skb in
+	// net/netlink/af_netlink.c). The daemon is gone all the same.
+	if err := h.send(cmdDelDaemon, attr); err != nil {
 		return fmt.Errorf("stop the sync %s: %w", role, explain(err))
+	}
+	running, err := h.Daemons()
+	if err != nil {
+		return fmt.Errorf("stop the sync %s: %w", role, err)
+	}
+	if slices.ContainsFunc(running, func(d Daemon) bool { return d.Role == role }) {
+		return fmt.Errorf("stop the sync %s: it still runs", role)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -119,6 +120,25 @@ func TestDaemonLeftAlone(t *testing.T) {
 		start(t, h, d)
 		if after := udpSockets(t); slices.Equal(before, after) {
 			t.Errorf("%s was not restarted for another sync id: sockets %v", d.Role, after)
+		}
+	}
+}
+
+// TestDaemonStoppedBeforeItRan stops daemons whose threads have, often, not run
+// yet. The kernel answers such a request never.
+func TestDaemonStoppedBeforeItRan(t *testing.T) {
+	enterNamespace(t)
+	h := open(t)
+	syncLink(t, "sync0", "10.78.0.1/24")
+	for range 8 {
+		for _, role := range []Role{Master, Backup} {
+			start(t, h, Daemon{Role: role, Interface: "sync0", SyncID: 51})
+			begin := time.Now()
+			stop(t, h, role)
+			if took := time.Since(begin); took > replyTimeout/2 {
+				t.Fatalf("it took %v to stop the %s", took, role)
+			}
+			expectDaemons(t, h, "")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -122,13 +123,29 @@ func (h *Handle) dump(cmd uint8, arg *nl.RtAttr) ([][]byte, error) {
 // request sends a command with at most one attribute and returns the kernel's
 // messages, each beginning with the generic netlink header.
 func (h *Handle) request(cmd uint8, flags int, arg *nl.RtAttr) ([][]byte, error) {
-	req := nl.NewNetlinkRequest(int(h.family), flags)
+	req := h.compose(cmd, flags, arg)
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_GENERIC: h.reader}
+	return req.Execute(unix.NETLINK_GENERIC, 0)
+}
+
+// send is request without an answer. The kernel has carried the command out
+// when it returns. Should the kernel refuse, that goes unnoticed: the next
+// request skips answers that are not its own.
+func (h *Handle) send(cmd uint8, arg *nl.RtAttr) error {
+	req := h.compose(cmd, 0, arg)
+	req.Seq = atomic.AddUint32(&h.reader.Seq, 1)
+	h.reader.Socket.Lock()
+	defer h.reader.Socket.Unlock()
+	return h.reader.Socket.Send(req)
+}
+
+func (h *Handle) compose(cmd uint8, flags int, arg *nl.RtAttr) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(int(h.family), flags)
 	req.AddData(&nl.Genlmsg{Command: cmd, Version: genlVersion})
 	if arg != nil {
 		req.AddData(arg)
 	}
-	return req.Execute(unix.NETLINK_GENERIC, 0)
+	return req
 }
 
 // serviceAttr identifies a service in a request.
