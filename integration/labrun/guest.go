@@ -16,6 +16,9 @@ import (
 // What follows runs as the first process inside the virtual machine. Its
 // standard output is the console, which the host shows when something fails.
 
+// hostLimit is how long the guest waits for what the host does at once.
+const hostLimit = 3 * time.Minute
+
 // guestMain does the guest's whole work and turns the machine off.
 func guestMain() {
 	fmt.Println("labrun:", guestRun())
@@ -49,7 +52,7 @@ func guestRun() error {
 		}
 	}
 	// Powering off here could lose bytes that the host has not read yet.
-	time.Sleep(bootLimit)
+	time.Sleep(hostLimit)
 	return errors.New("the host does not end the machine")
 }
 
@@ -59,6 +62,9 @@ func serveJob(port io.Reader, to *frameWriter) error {
 		return err
 	}
 	if err := configureSystem(); err != nil {
+		return err
+	}
+	if err := quietConsole(); err != nil {
 		return err
 	}
 	if err := to.write(frameHello, nil); err != nil {
@@ -143,7 +149,7 @@ func insertModule(file string) error {
 // openPort waits for the virtio serial port of that name, and until the host
 // holds its other end: before that a read means end of file.
 func openPort(name string) (*os.File, error) {
-	for deadline := time.Now().Add(bootLimit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(hostLimit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		dev := findPort(name)
 		if dev == "" {
 			continue
@@ -160,7 +166,7 @@ func openPort(name string) (*os.File, error) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	return nil, fmt.Errorf("no virtio serial port %s after %v", name, bootLimit)
+	return nil, fmt.Errorf("no virtio serial port %s after %v", name, hostLimit)
 }
 
 // findPort returns the device of a virtio serial port, or "".
@@ -224,6 +230,14 @@ func configureSystem() error {
 		return fmt.Errorf("set the limit of open files: %w", err)
 	}
 	return nil
+}
+
+// quietConsole lets only warnings and worse reach the console from now on: it
+// shows how far the boot came, but each character takes the emulated processor's
+// time.
+func quietConsole() error {
+	const warnings = "5"
+	return os.WriteFile("/proc/sys/kernel/printk", []byte(warnings), 0)
 }
 
 // linkUp sets the flag IFF_UP of an interface.

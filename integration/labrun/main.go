@@ -41,6 +41,10 @@ import (
 // defaultTimeout bounds a run when neither -timeout nor LABRUN_TIMEOUT does.
 const defaultTimeout = 30 * time.Minute
 
+// defaultBootLimit is for the virtual machine. It boots in a few seconds; on a
+// host that runs many at once it takes longer.
+const defaultBootLimit = time.Minute
+
 func init() {
 	// The parent-death signal given to child processes is tied to the thread
 	// that starts them, so main must stay on the thread that lives longest.
@@ -106,10 +110,13 @@ func parseArgs(args []string, envTimeout string) (options, []string, error) {
 	fl.DurationVar(&opts.timeout, "timeout", opts.timeout, "end the command after this long (also LABRUN_TIMEOUT)")
 	fl.IntVar(&opts.machine.memoryMiB, "memory", 4096, "memory of the virtual machine in MiB")
 	fl.IntVar(&opts.machine.cpus, "cpus", 2, "processors of the virtual machine")
+	fl.DurationVar(&opts.machine.bootLimit, "boot-limit", defaultBootLimit, "end a virtual machine that takes longer to boot, and try again")
 	if err := fl.Parse(args); err != nil {
 		return opts, nil, err
 	}
 	switch {
+	case opts.machine.bootLimit <= 0:
+		return opts, nil, fmt.Errorf("boot limit %v: must be positive", opts.machine.bootLimit)
 	case opts.timeout <= 0:
 		return opts, nil, fmt.Errorf("time limit %v: must be positive", opts.timeout)
 	case opts.direct && opts.vm:

@@ -14,7 +14,7 @@ func TestParseArgs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := options{vm: true, timeout: 5 * time.Second, machine: machine{memoryMiB: 512, cpus: 2}}
+	want := options{vm: true, timeout: 5 * time.Second, machine: machine{memoryMiB: 512, cpus: 2, bootLimit: defaultBootLimit}}
 	if opts != want {
 		t.Errorf("options %+v, want %+v", opts, want)
 	}
@@ -38,6 +38,7 @@ func TestParseArgsErrors(t *testing.T) {
 		{"", "", "no command given; see labrun -help"},
 		{"-direct -vm true", "", "-direct and -vm exclude each other"},
 		{"-timeout=0 true", "", "time limit 0s: must be positive"},
+		{"-boot-limit=0 true", "", "boot limit 0s: must be positive"},
 		{"true", "-1s", "time limit -1s: must be positive"},
 		{"true", "90", `LABRUN_TIMEOUT="90": want a duration such as 90s or 10m`},
 	}

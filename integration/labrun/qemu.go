@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
@@ -11,10 +12,11 @@ const (
 	rootTag     = "root"   // the 9p export of the host's root
 )
 
-// machine is the size of the virtual machine.
+// machine is what the user may choose of the virtual machine.
 type machine struct {
 	memoryMiB int
 	cpus      int
+	bootLimit time.Duration // how long a boot may take
 }
 
 // qemuArgs are QEMU's arguments. The files are given as numbers of inherited
@@ -42,11 +44,11 @@ func qemuArgs(m machine, k kernel, writable []string, initramfsFD, portFD int) [
 	return args
 }
 
-// kernelCommandLine makes a crash end the machine, with its report on the
-// console; leaves out work that protects nobody here; and lets the emulated
+// kernelCommandLine makes the kernel tell on the console how far it is, and a
+// crash end the machine with its report there; leaves out work that protects nobody here; and lets the emulated
 // processor's random numbers count, as there is no other source at boot.
 var kernelCommandLine = []string{
-	"rdinit=" + guestInit, "console=ttyS0", "quiet", "panic=-1", "oops=panic",
+	"rdinit=" + guestInit, "console=ttyS0", "panic=-1", "oops=panic",
 	"mitigations=off", "cryptomgr.notests", "random.trust_cpu=on",
 	// The kernel distrusts the emulated TSC and would read the HPET instead,
 	// which costs every time.Now() seven times as much.

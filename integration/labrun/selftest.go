@@ -138,6 +138,7 @@ var checks = []check{
 	{name: "the time limit ends the command with status 124", run: checkTimeout},
 	{name: "a termination signal ends the command", run: checkInterrupt},
 	{name: "SIGQUIT reaches the command", run: checkQuit},
+	{name: "a machine that hangs at boot is replaced", vmOnly: true, run: checkHungBoot},
 	{name: "a kernel panic is reported with the console", vmOnly: true, run: checkPanic},
 }
 
@@ -252,7 +253,7 @@ func checkTimeout(r runner) error {
 	if err != nil {
 		return err
 	}
-	if took := time.Since(start); took > bootLimit {
+	if took := time.Since(start); took > defaultBootLimit {
 		return fmt.Errorf("it took %v to end after 3s", took)
 	}
 	if res.stdout != "started\n" || !strings.Contains(res.stderr, "time limit of 3s") {
@@ -300,6 +301,35 @@ func checkPanic(r runner) error {
 	}
 	if !strings.Contains(res.stderr, "Kernel panic") {
 		return errors.New("no kernel panic in the message: " + strconv.Quote(res.stderr))
+	}
+	return nil
+}
+
+// checkHungBoot gives labrun a QEMU that does nothing when it is first started.
+func checkHungBoot(r runner) error {
+	real, err := exec.LookPath(qemuProgram)
+	if err != nil {
+		return missingTool(qemuProgram)
+	}
+	bin := filepath.Join(r.dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	script := `#!/bin/sh
+if mkdir "$0.hung" 2>/dev/null; then exec sleep 1000; fi
+exec ` + real + ` "$@"
+`
+	if err := os.WriteFile(filepath.Join(bin, qemuProgram), []byte(script), 0o755); err != nil {
+		return err
+	}
+	cmd := r.command("-boot-limit=15s", "echo", "booted")
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	res, err := r.want(0, cmd)
+	if err != nil {
+		return err
+	}
+	if res.stdout != "booted\n" || !strings.Contains(res.stderr, "not ready in time") {
+		return fmt.Errorf("output %q, message %q", res.stdout, res.stderr)
 	}
 	return nil
 }

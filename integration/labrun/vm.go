@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootLimit is how long the machine may take until its init says hello. It
-// takes a few seconds; a host that runs many at once takes longer.
-const bootLimit = 3 * time.Minute
+// bootAttempts is how many machines are booted until one is ready. A boot under
+// software emulation hangs once in a long while, before the first process runs.
+const bootAttempts = 3
 
 // runInVM boots a machine, runs the job in it and returns the job's exit
 // status. When it returns, the machine is gone and has left nothing behind.
@@ -31,20 +31,45 @@ func runInVM(m machine, k kernel, j job, l limits) (int, error) {
 		return 0, missingTool(modprobeProgram)
 	}
 	j.Modules = k.modules
-	vm, err := startVM(qemu, m, k, j.Writable)
+	vm, err := bootVM(qemu, m, k, j.Writable, l)
 	if err != nil {
-		return 0, fmt.Errorf("start the virtual machine: %w", err)
+		return 0, err
 	}
 	defer vm.kill()
 	return vm.run(j, l)
 }
 
+// errNotReady says that a machine's boot took longer than it may.
+var errNotReady = errors.New("not ready in time")
+
+// bootVM starts a machine and returns when it waits for its job. One that is not
+// ready in time is ended, and another one started.
+func bootVM(qemu string, m machine, k kernel, writable []string, l limits) (*virtualMachine, error) {
+	for attempt := 1; ; attempt++ {
+		vm, err := startVM(qemu, m, k, writable)
+		if err != nil {
+			return nil, fmt.Errorf("start the virtual machine: %w", err)
+		}
+		err = vm.getReady(l.signals, func() error { return vm.expect(frameHello) })
+		if err == nil {
+			return vm, nil
+		}
+		vm.kill()
+		if !errors.Is(err, errNotReady) || attempt == bootAttempts {
+			return nil, err
+		}
+		say("%v", err)
+		say("trying again, attempt %d of %d", attempt+1, bootAttempts)
+	}
+}
+
 // virtualMachine is a running QEMU.
 type virtualMachine struct {
-	qemu    *exec.Cmd
-	port    *os.File // our end of the virtio serial port
-	console *tail    // what the guest's kernel and QEMU print
-	kill    func()   // ends the machine; may be called again
+	qemu      *exec.Cmd
+	port      *os.File      // our end of the virtio serial port
+	console   *tail         // what the guest's kernel and QEMU print
+	bootLimit time.Duration // for each step of the boot
+	kill      func()        // ends the machine; may be called again
 }
 
 // startVM starts QEMU. All that it gets from us are file descriptors, so
@@ -61,7 +86,7 @@ func startVM(qemu string, m machine, k kernel, writable []string) (*virtualMachi
 	}
 	defer far.Close()
 
-	vm := &virtualMachine{port: port, console: &tail{}}
+	vm := &virtualMachine{port: port, console: &tail{}, bootLimit: m.bootLimit}
 	const firstExtra = 3 // descriptors 0, 1 and 2 are the standard ones
 	vm.qemu = exec.Command(qemu, qemuArgs(m, k, writable, firstExtra, firstExtra+1)...)
 	vm.qemu.ExtraFiles = []*os.File{initramfs, far}
@@ -108,16 +133,23 @@ func socketPair() (near, far *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "port"), os.NewFile(uintptr(fds[1]), "port"), nil
 }
 
-// run has the machine run the job, forwards its output, and returns its exit
-// status. Once it has returned an error, the machine is good for nothing more.
-func (vm *virtualMachine) run(j job, l limits) (int, error) {
-	// The caller's time limit is for the command, not for the boot.
-	booting := limits{timeout: bootLimit, signals: l.signals}
-	err := whileSupervised(booting, func(syscall.Signal) {}, func() error { return vm.start(j) })
+// getReady does a step of the boot, within the machine's limit. The caller's time
+// limit is for the command. Once it has returned an error, the machine is good
+// for nothing more.
+func (vm *virtualMachine) getReady(signals <-chan os.Signal, step func() error) error {
+	booting := limits{timeout: vm.bootLimit, signals: signals}
+	err := whileSupervised(booting, func(syscall.Signal) {}, step)
 	if stopped, ok := errors.AsType[*stoppedError](err); ok && stopped.signal == 0 {
-		return 0, vm.broken(fmt.Errorf("not ready after %v", bootLimit))
+		return vm.broken(fmt.Errorf("%w (%v, -boot-limit sets another)", errNotReady, vm.bootLimit))
 	}
-	if err != nil {
+	return err
+}
+
+// run has a machine that has booted run the job, forwards its output, and returns
+// its exit status. Once it has returned an error, the machine is good for nothing
+// more.
+func (vm *virtualMachine) run(j job, l limits) (int, error) {
+	if err := vm.getReady(l.signals, func() error { return vm.start(j) }); err != nil {
 		return 0, err
 	}
 	to := &frameWriter{w: vm.port}
@@ -125,7 +157,7 @@ func (vm *virtualMachine) run(j job, l limits) (int, error) {
 		to.write(frameSignal, []byte{byte(sig)}) // if the machine is gone, forward says so
 	}
 	var status syscall.WaitStatus
-	err = whileSupervised(l, deliver, func() (err error) {
+	err := whileSupervised(l, deliver, func() (err error) {
 		status, err = vm.forward(os.Stdout, os.Stderr)
 		return err
 	})
@@ -150,11 +182,8 @@ func whileSupervised(l limits, deliver func(syscall.Signal), do func() error) er
 	return err
 }
 
-// start waits until the machine has booted, and starts the job.
+// start has the machine start the job.
 func (vm *virtualMachine) start(j job) error {
-	if err := vm.expect(frameHello); err != nil {
-		return err
-	}
 	j.Clock = time.Now()
 	data, err := j.encode()
 	if err != nil {
