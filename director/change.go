@@ -38,7 +38,7 @@ func (d *Director) Reload(cfg *configs.Config) error {
 		d.log.Warn("trying again; a release after a crash relies on the configuration file until then", "err", err)
 	}
 	d.handOver(gone, "taken out of the configuration")
-	d.o.Checks.SetTargets(Targets(cfg))
+	d.check(cfg)
 	d.balancer.SetConfig(cfg)
 	d.adopt(cfg, gone, made)
 	if err := d.books.expect(cfg); err != nil {

@@ -124,6 +124,24 @@ func Targets(cfg *configs.Config) []healthcheck.Target {
 	return out
 }
 
+// CarryingTraffic is the verdicts that a table stands for which was made before
+// these checks began: a server with a weight was up. So one lost probe after a
+// restart, or the first of a new check, takes no server away; fall of them do.
+func CarryingTraffic(cfg *configs.Config, have ipvsctl.Table, at time.Time) map[healthcheck.Target]healthcheck.Verdict {
+	out := make(map[healthcheck.Target]healthcheck.Verdict)
+	for _, svc := range cfg.Services {
+		for _, spec := range Specs(svc) {
+			servers := have[spec.ServiceKey].Servers
+			for _, srv := range svc.Servers {
+				if servers[srv.Address].Weight > 0 {
+					out[TargetOf(svc, srv)] = healthcheck.Verdict{State: healthcheck.Up, Detail: "carried traffic before", Since: at}
+				}
+			}
+		}
+	}
+	return out
+}
+
 // DesiredTable is the IPVS table that the verdicts ask for; see Judge for
 // before. Both directors keep it programmed, whatever their role.
 func DesiredTable(cfg *configs.Config, verdicts map[healthcheck.Target]healthcheck.Verdict, before ipvsctl.Table) ipvsctl.Table {

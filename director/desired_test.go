@@ -217,6 +217,22 @@ address = "10.0.0.11:8443"
 	}
 }
 
+func TestCarryingTraffic(t *testing.T) {
+	cfg := config(t, routerWeb+serviceWeb)
+	at := time.Unix(7, 0)
+	have := ipvsctl.Table{key("10.0.0.100:80"): {Servers: entryServers(map[string]int32{"10.0.0.11:80": 3, "10.0.0.12:80": 0, "10.9.9.9:80": 1})}}
+	got := CarryingTraffic(cfg, have, at)
+	want := map[healthcheck.Target]healthcheck.Verdict{
+		TargetOf(cfg.Services[0], cfg.Services[0].Servers[0]): {State: healthcheck.Up, Detail: "carried traffic before", Since: at},
+	}
+	if d := cmp.Diff(want, got, compare); d != "" {
+		t.Error(d)
+	}
+	if got := CarryingTraffic(cfg, nil, at); len(got) != 0 {
+		t.Errorf("an empty table gives %v", got)
+	}
+}
+
 func TestSyncWindow(t *testing.T) {
 	init, backup := vrrp.Role{}, vrrp.Role{State: vrrp.Backup}
 	active := vrrp.Role{State: vrrp.Active, Hold: true}

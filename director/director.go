@@ -131,7 +131,10 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.tuner.apply(d.profile(d.cfg)); err != nil {
 		return fmt.Errorf("sysctl profile: %w", errors.Join(err, d.tuner.revert()))
 	}
-	d.o.Checks.SetTargets(Targets(d.cfg))
+	if _, err := d.balancer.read(); err != nil {
+		d.log.Warn("servers that carry traffic are judged by their first probe alone", "err", err)
+	}
+	d.check(d.cfg)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.holder.Run(ctx) })
@@ -141,6 +144,13 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 	close(d.ready)
 	return g.Wait()
+}
+
+// check has the servers of a configuration probed. Those that carry traffic count
+// as up until probes say otherwise.
+func (d *Director) check(cfg *configs.Config) {
+	d.o.Checks.SetTargets(Targets(cfg))
+	d.o.Checks.Adopt(CarryingTraffic(cfg, d.balancer.view().have, time.Now()))
 }
 
 func (d *Director) currentRouters() map[RouterID]*router {

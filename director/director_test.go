@@ -127,6 +127,24 @@ func TestStart(t *testing.T) {
 			t.Error(d)
 		}
 	})
+	bubble(t, "what carries traffic is judged by several probes", func(t *testing.T, w *world) {
+		cfg := config(t, routerWeb+serviceWeb)
+		w.table[key("10.0.0.100:80")] = ipvsctl.Entry{Service: Specs(cfg.Services[0])[0],
+			Servers: entryServers(map[string]int32{"10.0.0.11:80": 3, "10.0.0.12:80": 0})}
+		w.servers[port("10.0.0.11:80")] = healthcheck.ReasonTimeout
+		w.servers[port("10.0.0.12:80")] = healthcheck.ReasonTimeout
+		d := direct(t, w, w.options(cfg))
+		after(sec(0.5))
+		wantText(t, "after one probe", w.weights("10.0.0.100:80"), "map[10.0.0.11:80:10]")
+		// A new check knows as little of the servers as a new process.
+		if err := d.Reload(config(t, routerWeb+strings.Replace(serviceWeb, "[[service.server]]", "[service.check]\ntype = \"http\"\n[[service.server]]", 1))); err != nil {
+			t.Fatal(err)
+		}
+		after(sec(0.5))
+		wantText(t, "after one probe of another kind", w.weights("10.0.0.100:80"), "map[10.0.0.11:80:10]")
+		after(sec(3))
+		wantText(t, "after fall probes", w.weights("10.0.0.100:80"), "map[]")
+	})
 	bubble(t, "no sysctl profile", func(t *testing.T, w *world) {
 		direct(t, w, w.options(config(t, routerWeb+"[sysctl]\nprofile = \"none\"\n")))
 		wantText(t, "net/a", w.sysctls["net/a"], "1")
