@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // maxAddresses is how many addresses fit the count of an advertisement
@@ -95,6 +96,11 @@ func (c *Config) checkAddresses(p place) map[netip.Addr]*VirtualRouter {
 		if len(r.Addresses) > maxAddresses {
 			list.fail(fmt.Sprintf("holds %d addresses", len(r.Addresses)),
 				fmt.Sprintf("an advertisement has room for %d; make a second virtual router", maxAddresses))
+		}
+		here := func(a VirtualAddress) bool { return a.Interface == r.Interface }
+		if len(r.Addresses) > 0 && !slices.ContainsFunc(r.Addresses, here) {
+			list.fail(fmt.Sprintf("has none on the router's own interface %s, so an advertisement would be empty (RFC 9568, section 5.2.5)", r.Interface),
+				"put one address there, or write interface = the one that the addresses are on")
 		}
 		for j, a := range r.Addresses {
 			ip := a.Prefix.Addr()
