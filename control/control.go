@@ -138,8 +138,11 @@ func permit(path, group string) error {
 	if err != nil {
 		return fmt.Errorf("[control] group %s: %w", group, err)
 	}
-	if err := os.Chown(path, -1, gid); err != nil {
-		return fmt.Errorf("give the control socket to group %s: %w", group, err)
+	// The own group already has the file, whatever the sandbox makes of chown.
+	if gid != os.Getegid() {
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("give the control socket to group %s: %w; make the daemon's user a member of it (SupplementaryGroups= in the unit)", group, err)
+		}
 	}
 	return os.Chmod(path, 0o660)
 }

@@ -151,8 +151,15 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	running.Store(d)
 
 	signals := s.watchSignals(ctx, log, d, table, func() { cancel() })
-	err = task.Serve(ctx, log, func() { log.Info("ready", "version", version, "config", s.config, "digest", cfg.Digest()) },
-		checks, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
+	ready := func() { log.Info("ready", "version", version, "config", s.config, "digest", cfg.Digest()) }
+	// A process that fails in one part is well enough to hand over.
+	failed := func(err error) {
+		log.Error("giving up the role, because a part failed", "err", err)
+		if err := d.Stop(); err != nil {
+			log.Error("not everything could be taken back; tandem release does it", "err", err)
+		}
+	}
+	err = task.Serve(ctx, log, ready, failed, checks, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
 	cancel()
 	return errors.Join(err, <-signals)
 }
@@ -160,24 +167,25 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 // watchSignals carries out signals, and sends the result of the stop when ctx is
 // done.
 func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *checkedTable, cancel func()) <-chan error {
-	got := make(chan os.Signal, 4)
-	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// Two channels: reloads, of which one more may wait, must not fill the one that
+	// a stop comes by.
+	hangups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	result := make(chan error, 1)
 	go func() {
-		defer signal.Stop(got)
+		defer signal.Stop(ends)
 		for {
 			select {
 			case <-ctx.Done():
 				result <- nil
 				return
-			case sig := <-got:
-				if sig == syscall.SIGHUP {
-					s.reload(log, d, table)
-					continue
-				}
+			case <-hangups:
+				s.reload(log, d, table)
+			case sig := <-ends:
 				log.Info("stopping", "signal", sig.String())
 				task.Notify(log, daemon.SdNotifyStopping)
-				result <- stop(d, got, log)
+				result <- stop(d, ends, log)
 				cancel()
 				return
 			}
@@ -191,18 +199,14 @@ func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *direct
 func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error {
 	done := make(chan error, 1)
 	go func() { done <- d.Stop() }()
-	for {
-		select {
-		case err := <-done:
-			if err == nil {
-				log.Info("stopped")
-			}
-			return err
-		case sig := <-again:
-			if sig != syscall.SIGHUP {
-				return fmt.Errorf("stopped in the middle by a second %s; run tandem release", sig)
-			}
+	select {
+	case err := <-done:
+		if err == nil {
+			log.Info("stopped")
 		}
+		return err
+	case sig := <-again:
+		return fmt.Errorf("stopped in the middle by a second %s; run tandem release", sig)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"tandem/director"
 )
@@ -44,6 +45,10 @@ func (f File) Save(o director.Owned) error {
 		return fmt.Errorf("%w (does the directory exist and may this user write to it?)", err)
 	}
 	defer os.Remove(tmp.Name()) // fails when it was renamed, as it should be
+	if err := ownedAs(tmp, filepath.Dir(string(f))); err != nil {
+		tmp.Close()
+		return err
+	}
 	if _, err := tmp.Write(append(data, '\n')); err != nil {
 		tmp.Close()
 		return err
@@ -52,4 +57,18 @@ func (f File) Save(o director.Owned) error {
 		return err
 	}
 	return os.Rename(tmp.Name(), string(f))
+}
+
+// ownedAs gives a file that root wrote, by `tandem release` say, to the user whose
+// directory it is in: the daemon, who is not root, has to read it again.
+func ownedAs(file *os.File, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return file.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,32 @@ func TestRoundTrip(t *testing.T) {
 	list, err := os.ReadDir(dir)
 	if err != nil || len(list) != 1 {
 		t.Errorf("left behind: %v, %v", list, err)
+	}
+}
+
+// The daemon reads again what root wrote into its directory.
+func TestOwner(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "ledger.json")
+	if err := File(path).Save(full); err != nil {
+		t.Fatal(err)
+	}
+	owner := func(path string) [2]uint32 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		return [2]uint32{st.Uid, st.Gid}
+	}
+	if got, want := owner(path), owner(dir); got != want {
+		t.Errorf("the ledger belongs to %v, its directory to %v", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,15 +23,20 @@ type Task interface {
 }
 
 // Serve runs the tasks until ctx is done or one fails. When all are ready it
-// tells the service manager and calls ready.
-func Serve(ctx context.Context, log *slog.Logger, ready func(), tasks ...Task) error {
+// tells the service manager and calls ready. When one fails it calls failed, while
+// the others still run, so that they can say goodbye; then it ends them.
+func Serve(ctx context.Context, log *slog.Logger, ready func(), failed func(error), tasks ...Task) error {
 	g, ctx := errgroup.WithContext(ctx)
+	var once sync.Once
 	for _, t := range tasks {
 		g.Go(func() error {
-			if err := t.Run(ctx); err != nil {
-				return fmt.Errorf("%s: %w", t, err)
+			err := t.Run(ctx)
+			if err == nil {
+				return nil
 			}
-			return nil
+			err = fmt.Errorf("%s: %w", t, err)
+			once.Do(func() { failed(err) })
+			return err
 		})
 	}
 	g.Go(func() error {

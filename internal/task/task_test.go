@@ -89,13 +89,17 @@ func (m manager) told(t *testing.T, wait time.Duration) []string {
 	}
 }
 
+func neverFails(t *testing.T) func(error) {
+	return func(err error) { t.Errorf("failed: %v", err) }
+}
+
 func TestReadyWhenAllAre(t *testing.T) {
 	m := listenAsManager(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	a, b := newPart("a"), newPart("b")
 	called := make(chan struct{})
 	done := make(chan error)
-	go func() { done <- Serve(ctx, quiet, func() { close(called) }, a, b) }()
+	go func() { done <- Serve(ctx, quiet, func() { close(called) }, neverFails(t), a, b) }()
 	close(b.ready)
 	if got := m.told(t, 20*time.Millisecond); got != nil {
 		t.Errorf("told %q, a is not ready", got)
@@ -121,13 +125,23 @@ func TestFirstFailureEndsAll(t *testing.T) {
 			}
 			isReady := false
 			done := make(chan error)
-			go func() { done <- Serve(t.Context(), quiet, func() { isReady = true }, a, b) }()
+			var told []error
+			failed := func(err error) {
+				if a.hasEnded() {
+					t.Error("the other part ended before the failure was told")
+				}
+				told = append(told, err)
+			}
+			go func() { done <- Serve(t.Context(), quiet, func() { isReady = true }, failed, a, b) }()
 			synctest.Wait()
 			cause := errors.New("cause")
 			b.fail <- cause
 			err := <-done
 			if !errors.Is(err, cause) || err.Error() != "the b part: cause" {
 				t.Errorf("got %v", err)
+			}
+			if len(told) != 1 || told[0].Error() != "the b part: cause" {
+				t.Errorf("told %v", told)
 			}
 			if !a.hasEnded() {
 				t.Error("the other part runs on")
