@@ -182,7 +182,7 @@ func (d *Director) profile(cfg *configs.Config) []ipvsctl.Sysctl {
 
 // fresh says whether a router's election is alive: no backup can have taken
 // over from it because of silence. The earliest one does so three intervals
-// after an advertisement, which is two after the next one was due. role is the
+// after an advertisement that was sent. role is the
 // active role that the caller acts on; the election's own status may be a moment
 // older.
 func (d *Director) fresh(id RouterID, role vrrp.Role) bool {
@@ -200,7 +200,7 @@ func (d *Director) fresh(id RouterID, role vrrp.Role) bool {
 	if s.Role.Number < role.Number {
 		return time.Since(role.Since) < 3*interval
 	}
-	return s.Role.State == vrrp.Active && time.Since(s.AdvertAt) < 2*interval
+	return s.Role.State == vrrp.Active && time.Since(s.LastSent) < 3*interval
 }
 
 // LinksChanged wakes whatever depends on links and addresses.

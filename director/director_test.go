@@ -184,16 +184,16 @@ func TestFresh(t *testing.T) {
 		d := direct(t, w, w.options(config(t, routerWeb)))
 		d.active(t, idWeb)
 		e := d.election(t, idWeb)
-		due := time.Now()
-		e.stale(due)
+		sent := time.Now()
+		e.stale(sent)
 		role := e.Status().Role
 		for _, tt := range []struct {
-			overdue time.Duration
-			want    bool
-		}{{0, true}, {199 * time.Millisecond, true}, {200 * time.Millisecond, false}, {time.Hour, false}} {
-			time.Sleep(time.Until(due.Add(tt.overdue)))
+			silent time.Duration
+			want   bool
+		}{{0, true}, {299 * time.Millisecond, true}, {300 * time.Millisecond, false}, {time.Hour, false}} {
+			time.Sleep(time.Until(sent.Add(tt.silent)))
 			if got := d.fresh(idWeb, role); got != tt.want {
-				t.Errorf("advertisement overdue by %v: fresh %v", tt.overdue, got)
+				t.Errorf("silent for %v: fresh %v", tt.silent, got)
 			}
 		}
 		if _, held := d.holder.Holding(vipWeb.Prefix.Addr(), "eth0"); held || d.HoldsIP(vipWeb.Prefix.Addr(), "eth0") {

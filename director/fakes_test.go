@@ -434,15 +434,15 @@ func (e *fakeElection) become(s vrrp.State, hold bool) {
 	e.events.Role(role)
 	e.mu.Lock()
 	e.status.Role = role
-	e.status.AdvertAt = time.Now().Add(24 * time.Hour)
+	e.status.LastSent = time.Now().Add(24 * time.Hour)
 	e.mu.Unlock()
 }
 
 func (e *fakeElection) active() { e.become(vrrp.Active, true) }
 
-// stale makes the election one whose next advertisement was due then.
-func (e *fakeElection) stale(due time.Time) {
+// stale makes the election one that last sent an advertisement then.
+func (e *fakeElection) stale(sent time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.status.AdvertAt = due
+	e.status.LastSent = sent
 }

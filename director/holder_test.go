@@ -303,7 +303,7 @@ func TestHolderOrphans(t *testing.T) {
 		wantList(t, "ledger after", w.ledger.Addresses, vipWeb)
 	})
 	bubble(t, "of an earlier configuration", func(t *testing.T, w *world) {
-		both, one := config(t, routerTwo), config(t, strings.Replace(routerTwo, `"10.0.0.102", `, "", 1))
+		both, one := config(t, routerTwo), config(t, strings.Replace(routerTwo, `, { address = "10.1.0.254/24", interface = "eth1" }`, "", 1))
 		h := hold(t, w, both)
 		h.active(idTwo)
 		if err := h.books.expect(both, one); err != nil {
@@ -315,7 +315,7 @@ func TestHolderOrphans(t *testing.T) {
 		w.wantHeld(vipTwo, vipInside)
 		w.fail("remove ", false)
 		after(retryAfter)
-		w.wantHeld(vipInside)
+		w.wantHeld(vipTwo)
 		// The older configuration is still one that a reload may fall back to.
 		wantList(t, "ledger", w.ledger.Addresses, vipTwo, vipInside)
 	})

@@ -128,7 +128,7 @@ func (m *Machine) yield(at time.Time, r Received, cause string) {
 // after becoming active it is not: it is the predecessor that yields, and the
 // first announcement is still to come.
 //
-// Both have a least distance. Without it two routers that each believe to have
+// Both have a least distance. Without that of the advertisements two routers that each believe to have
 // won, because one sends from an address that is not the one it compares, would
 // answer each other as fast as the network carries it.
 func (m *Machine) assert(at time.Time, r Received) {
@@ -139,7 +139,7 @@ func (m *Machine) assert(at time.Time, r Received) {
 		return
 	}
 	m.counters.Rivals++
-	if at.Sub(m.lastAnnounce) >= assertGap {
+	if at.Sub(m.lastAnnounce) >= announceGap {
 		cause := fmt.Sprintf("rival %v with priority %d", r.Src, r.Advert.Priority)
 		m.note("%s heard while active", cause)
 		m.announce(at, cause)
@@ -169,12 +169,26 @@ func (m *Machine) compare(at time.Time, r Received) {
 		IntervalDiffers: r.Advert.Interval != m.cfg.Interval,
 		AddressesDiffer: !sameAddresses(r.Advert.Addresses, m.cfg.Addresses),
 	}
-	old := m.heard
 	m.heard = h
-	if h.IntervalDiffers && (h.Src != old.Src || !old.IntervalDiffers) {
+	known := m.noted
+	if h.Src != known.Src {
+		known = Heard{At: known.At}
+	}
+	interval, addresses := h.IntervalDiffers && !known.IntervalDiffers, h.AddressesDiffer && !known.AddressesDiffer
+	switch {
+	case !interval && !addresses:
+		if h.Src == m.noted.Src { // what is as it should be may differ again
+			m.noted.IntervalDiffers, m.noted.AddressesDiffer = h.IntervalDiffers, h.AddressesDiffer
+		}
+		return
+	case at.Sub(known.At) < differGap:
+		return
+	}
+	m.noted = h
+	if interval {
 		m.note("%v advertises every %v, this router every %v", h.Src, h.Interval, m.cfg.Interval)
 	}
-	if h.AddressesDiffer && (h.Src != old.Src || !old.AddressesDiffer) {
+	if addresses {
 		m.note("%v advertises the addresses %v, this router %v", h.Src, r.Advert.Addresses, m.cfg.Addresses)
 	}
 }

@@ -27,6 +27,10 @@ type (
 		Advert Advert
 		Src    netip.Addr
 	}
+	// SendFailed says that the advertisement of the latest SendAdvert is not on the
+	// wire. Nobody has heard it, so it does not count as one: a router that cannot
+	// make itself heard gives up its role when a backup would take it.
+	SendFailed struct{}
 	// Timeout says that Deadline has passed. One that comes too early is harmless.
 	Timeout struct{}
 	// Reconfigure replaces the configuration without a pause of the adverts.
@@ -37,6 +41,7 @@ type (
 func (Startup) event()     {}
 func (Shutdown) event()    {}
 func (Received) event()    {}
+func (SendFailed) event()  {}
 func (Timeout) event()     {}
 func (Reconfigure) event() {}
 

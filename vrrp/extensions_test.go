@@ -217,8 +217,9 @@ func TestActiveWhileHeld(t *testing.T) {
 	}
 }
 
-// TestAssert: a rival makes the router advertise and announce, but not faster
-// than every 10 ms and not right after becoming active.
+// TestAssert: a rival makes the router advertise, but not faster than every 10 ms,
+// and announce, but not faster than every second and not right after becoming
+// active.
 func TestAssert(t *testing.T) {
 	m, _ := run(config(nil), startup, input{400 * ms, Timeout{}})
 	step(t, m, 405*ms, heard(lower, 50), "")              // our advertisement is on its way
@@ -226,9 +227,14 @@ func TestAssert(t *testing.T) {
 	step(t, m, 499999999, heard(lower, 50), "advert 100") // still
 	step(t, m, 500*ms, heard(lower, 50), "note, announce")
 	step(t, m, 509999999, heard(lower, 50), "advert 100")
-	step(t, m, 510*ms, heard(lower, 50), "note, announce")
-	step(t, m, 550*ms, heard(lower, 50), "advert 100, note, announce")
-	if got := m.Status().Counters.Rivals; got != 4 { // not the three of the first 100 ms
+	step(t, m, 510*ms, heard(lower, 50), "")
+	step(t, m, 550*ms, heard(lower, 50), "advert 100")
+	for at := 650 * ms; at < 1500*ms; at += 100 * ms {
+		step(t, m, at, Timeout{}, "advert 100")
+	}
+	step(t, m, 1499999999, heard(lower, 50), "advert 100")
+	step(t, m, 1500*ms, heard(lower, 50), "note, announce")
+	if got := m.Status().Counters.Rivals; got != 6 { // not the three of the first 100 ms
 		t.Errorf("%d rivals counted", got)
 	}
 }
@@ -254,6 +260,32 @@ func TestAddressConfusion(t *testing.T) {
 	if sent > 2*10 {
 		t.Errorf("%d advertisements in 100 ms", sent)
 	}
+}
+
+// TestSendFailed: an active router whose advertisements do not leave is as silent
+// as one that stands still, and gives up its role when a backup takes it.
+func TestSendFailed(t *testing.T) {
+	m, _ := run(config(nil), startup, input{400 * ms, Timeout{}})
+	step(t, m, 500*ms, Timeout{}, "advert 100") // the last that is heard
+	for _, at := range []time.Duration{600 * ms, 700 * ms} {
+		step(t, m, at, Timeout{}, "advert 100")
+		step(t, m, at, SendFailed{}, "")
+		if got := m.Status().LastSent; got != epoch.Add(500*ms) {
+			t.Errorf("last sent %v", got.Sub(epoch))
+		}
+	}
+	step(t, m, 800*ms, Timeout{}, "backup") // three intervals
+	if r := m.Role(); r.Hold || r.Cause != "no advertisement could be sent for 300ms" {
+		t.Errorf("role %+v", r)
+	}
+	if got := m.Status().Counters.Pauses; got != 0 {
+		t.Errorf("%d pauses counted", got)
+	}
+	// Alone, it tries again, and has three intervals to be heard.
+	step(t, m, 1200*ms, Timeout{}, "advert 100, active hold")
+	step(t, m, 1200*ms, SendFailed{}, "")
+	step(t, m, 1300*ms, Timeout{}, "advert 100")
+	step(t, m, 1500*ms, Timeout{}, "advert 100")
 }
 
 // TestPauseGuard: an active router that was silent for 3 intervals is a backup

@@ -23,10 +23,13 @@ type Machine struct {
 	down  timer // Active_Down_Timer: Backup only
 	hold  timer // the end of Hold: outside of Active only
 
-	lastSent     time.Time // the latest advertisement that was not a release
+	lastSent     time.Time // the latest advertisement that was not a release; since Active if none was
+	sentBefore   time.Time // what lastSent was before that, see SendFailed
+	mute         bool      // the latest advertisement could not be sent
 	lastAnnounce time.Time // the latest Announce
 	lowerSince   time.Time // the first of the lower-priority adverts heard, see preempts
 	heard        Heard     // the latest advertisement
+	noted        Heard     // the latest that a Note told of, see compare
 	counters     Counters
 
 	out []Action // collected by the current Step
@@ -60,6 +63,8 @@ func (m *Machine) Step(at time.Time, ev Event) []Action {
 		m.shutdown(at, ev)
 	case Received:
 		m.receive(at, ev)
+	case SendFailed:
+		m.lastSent, m.mute = m.sentBefore, true
 	case Timeout:
 		m.timeout(at)
 	case Reconfigure:
@@ -184,6 +189,7 @@ func (m *Machine) becomeActive(at time.Time, cause string) {
 	m.hold.stop()
 	m.unlearn()
 	m.counters.BecameActive++
+	m.lastSent = at
 	m.send(at, m.cfg.Priority)
 	m.setRole(at, Active, cause)
 	if stillHeld {
@@ -229,7 +235,7 @@ func (m *Machine) send(at time.Time, priority uint8) {
 		m.counters.ReleasesSent++
 		return
 	}
-	m.lastSent = at
+	m.sentBefore, m.lastSent, m.mute = m.lastSent, at, false
 	m.adver.set(at.Add(m.cfg.Interval))
 }
 

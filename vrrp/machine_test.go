@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"slices"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -270,6 +271,11 @@ func TestDiscards(t *testing.T) {
 }
 
 // TestNotes: differences of configuration are noted once, not for each packet.
+// notes leaves out what is not a Note.
+func notes(actions []Action) []Action {
+	return slices.DeleteFunc(actions, func(a Action) bool { _, ok := a.(Note); return !ok })
+}
+
 func TestNotes(t *testing.T) {
 	m := NewMachine(config(nil))
 	m.Step(epoch, Startup{self})
@@ -286,18 +292,34 @@ func TestNotes(t *testing.T) {
 		{reordered, ""},
 		{differs, "note"}, // the addresses changed again
 		{heard(higher, 200), ""},
-		{differs, "note, note"}, // another sender was heard meanwhile
+		{differs, ""}, // known of this sender
 	}
 	for i, s := range steps {
-		if got := brief(m.Step(epoch.Add(time.Duration(i)*ms), s.ev)); got != s.want {
+		if got := brief(notes(m.Step(epoch.Add(time.Duration(i)*differGap), s.ev))); got != s.want {
 			t.Errorf("step %d: %q, want %q", i, got, s.want)
 		}
 	}
 	// A reload of this router alone makes them differ too.
-	m.Step(epoch.Add(ms), heard(lower, 200))
-	m.Step(epoch.Add(ms), Reconfigure{config(func(c *Config) { c.Interval, c.Addresses = 50*ms, addrs("10.77.0.101") })})
-	if got := brief(m.Step(epoch.Add(ms), heard(lower, 200))); got != "note, note" {
+	at := epoch.Add(time.Duration(len(steps)) * differGap)
+	m.Step(at, heard(lower, 200))
+	m.Step(at, Reconfigure{config(func(c *Config) { c.Interval, c.Addresses = 50*ms, addrs("10.77.0.101") })})
+	if got := brief(notes(m.Step(at, heard(lower, 200)))); got != "note, note" {
 		t.Errorf("after a reload: %q", got)
+	}
+	// Two that take turns are not noted at every turn, but not forgotten either.
+	other := differs
+	other.Src = higher
+	var n int
+	for i := range 1000 {
+		for _, ev := range []Received{differs, other} {
+			n += len(notes(m.Step(at.Add(time.Duration(i)*ms), ev)))
+		}
+	}
+	if n != 0 {
+		t.Errorf("%d notes within a second of the last", n)
+	}
+	if got := brief(notes(m.Step(at.Add(differGap), other))); got != "note" {
+		t.Errorf("after that second: %q", got)
 	}
 }
 

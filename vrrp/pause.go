@@ -14,6 +14,8 @@ import (
 // has taken over it is active again after Active_Down_Interval, otherwise its
 // failback mode decides.
 //
+// The same holds for one whose advertisements cannot be sent: it is as silent.
+//
 // The earliest a backup takes over is 3 intervals after the last advertisement:
 // Active_Down_Interval without its skew. A backup that missed advertisements can
 // be earlier; that is a lost packet, not a pause, and the election settles it.
@@ -27,6 +29,10 @@ func (m *Machine) guardPause(at time.Time) {
 	}
 	silent := at.Sub(m.lastSent)
 	if silent < 3*m.cfg.Interval {
+		return
+	}
+	if m.mute {
+		m.becomeBackup(at, fmt.Sprintf("no advertisement could be sent for %v", round(silent)))
 		return
 	}
 	m.counters.Pauses++

@@ -21,6 +21,7 @@ type Status struct {
 
 	// The timers; zero if not running.
 	AdvertAt   time.Time // Adver_Timer: the next advertisement
+	LastSent   time.Time // in Active: the latest advertisement on the wire, or Role.Since
 	DownAt     time.Time // Active_Down_Timer: when the active router is given up
 	HoldUntil  time.Time // when the addresses are let go at the latest
 	FailbackAt time.Time // when FailbackDelayed begins to ignore the incumbent
@@ -63,6 +64,7 @@ func (m *Machine) Status() Status {
 		Skew:           skewTime(m.cfg.Priority, m.activeInterval),
 		ActiveDown:     m.activeDown(),
 		AdvertAt:       m.adver.at,
+		LastSent:       m.lastSent,
 		DownAt:         m.down.at,
 		HoldUntil:      m.hold.at,
 		Counters:       m.counters,

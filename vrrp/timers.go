@@ -16,6 +16,13 @@ const (
 	// assertGap is the least time before an answer to a rival: the smallest
 	// interval of the protocol. See Machine.assert.
 	assertGap = MinInterval
+	// announceGap is the least time between two rounds of announcements because of
+	// rivals. A round repeats itself for some seconds; without a bound, one forged
+	// advertisement could cause a broadcast for each address.
+	announceGap = time.Second
+	// differGap is the least time between two Notes about what others have
+	// configured. They list addresses, which takes longer than judging a packet.
+	differGap = time.Second
 )
 
 // skewTime is Skew_Time of RFC 9568, section 6.1. It multiplies before it

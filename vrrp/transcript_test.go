@@ -129,6 +129,8 @@ func parseEvent(cfg *Config, f []string) (time.Duration, Event, error) {
 	switch f[1] {
 	case "timeout":
 		return at, Timeout{}, nil
+	case "send-failed":
+		return at, SendFailed{}, nil
 	case "startup":
 		addr, err := netip.ParseAddr(strings.Join(args, " "))
 		return at, Startup{addr}, err

@@ -23,8 +23,8 @@ const (
 // optional. The functions are called from the goroutine of Run, one at a time and
 // in order, and delay the election for as long as they take.
 type Options struct {
-	// Send puts one advertisement on the wire. An error is counted and logged and
-	// has no other effect: the next advertisement is the retry.
+	// Send puts one advertisement on the wire. An error is counted, logged and told
+	// to the Machine; the next advertisement is the retry.
 	Send func(vrrp.Advert) error
 	// OnRole gets every new role. It must not block.
 	OnRole func(vrrp.Role)
@@ -220,6 +220,9 @@ func (r *Runner) send(at time.Time, priority uint8) {
 	r.stats.sendErrors++
 	r.stats.lastSendFail = err.Error()
 	r.limited(&r.errs, at, slog.LevelError, "advertisement not sent", "priority", priority, "err", err)
+	if priority > 0 {
+		r.step(at, vrrp.SendFailed{})
+	}
 }
 
 // limited writes a log line unless there were too many of its kind.
