@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"tandem/configs"
@@ -23,7 +24,7 @@ func (h *holder) converge(hold []HeldAddress, drop []configs.VirtualAddress) (ti
 	renewAt, err := h.ensureAll(hold, have)
 	h.setHave(have)
 	h.announce(hold, have)
-	err = errors.Join(err, h.remove(drop, have))
+	err = errors.Join(err, h.remove(drop, hold, have))
 	h.setHave(have)
 	return renewAt, err
 }
@@ -111,12 +112,14 @@ func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bo
 }
 
 // remove takes away the addresses that are not to be held, and strikes them
-// from have.
-func (h *holder) remove(drop []configs.VirtualAddress, have map[configs.VirtualAddress]bool) error {
+// from have. One that is held on with another prefix length is still announced.
+func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have map[configs.VirtualAddress]bool) error {
 	var errs []error
 	for _, a := range drop {
 		if _, claimed := h.claims[a]; claimed {
-			h.announcer.Cancel([]configs.VirtualAddress{a})
+			if !slices.ContainsFunc(hold, func(b HeldAddress) bool { return b.Interface == a.Interface && b.Prefix.Addr() == a.Prefix.Addr() }) {
+				h.announcer.Cancel([]configs.VirtualAddress{a})
+			}
 			delete(h.claims, a)
 		}
 		if !have[a] {

@@ -36,8 +36,8 @@ type rivalry struct {
 // the address belongs to is for the election or the operator to settle. Claims
 // on what it does not hold are the active director's own.
 func (d *Director) AddressClaimed(at time.Time, ip netip.Addr, interfaceName, mac string) {
-	va, held := d.holder.Holding(ip, interfaceName)
-	if !held {
+	va, _, fresh := d.holder.Holding(ip, interfaceName)
+	if !fresh {
 		return
 	}
 	d.mu.Lock()

@@ -214,11 +214,11 @@ func (d *Director) LinksChanged() {
 // VerdictChanged wakes the table.
 func (d *Director) VerdictChanged() { d.balancer.Wake() }
 
-// HoldsIP says whether an address is held in an active role, is in the kernel,
-// and may be announced.
-func (d *Director) HoldsIP(ip netip.Addr, interfaceName string) bool {
-	_, held := d.holder.Holding(ip, interfaceName)
-	return held
+// HoldsIP says whether an address is held in an active role and is in the kernel,
+// and whether the election is fresh, so that it may be announced now.
+func (d *Director) HoldsIP(ip netip.Addr, interfaceName string) (held, fresh bool) {
+	_, held, fresh = d.holder.Holding(ip, interfaceName)
+	return held, fresh
 }
 
 // Alive says whether both loops have passed lately. The service manager's

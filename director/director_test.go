@@ -196,7 +196,7 @@ func TestFresh(t *testing.T) {
 				t.Errorf("silent for %v: fresh %v", tt.silent, got)
 			}
 		}
-		if _, held := d.holder.Holding(vipWeb.Prefix.Addr(), "eth0"); held || d.HoldsIP(vipWeb.Prefix.Addr(), "eth0") {
+		if _, fresh := d.HoldsIP(vipWeb.Prefix.Addr(), "eth0"); fresh {
 			t.Error("a stale address is announced")
 		}
 

@@ -73,7 +73,7 @@ func (w fakeAnnouncer) Announce(list []configs.VirtualAddress) {
 		if w.holding == nil {
 			break
 		}
-		if _, ok := w.holding(a.Prefix.Addr(), a.Interface); !ok {
+		if _, _, fresh := w.holding(a.Prefix.Addr(), a.Interface); !fresh {
 			w.t.Errorf("%v is announced before it counts as held", a)
 		}
 	}
@@ -93,7 +93,10 @@ func (w fakeAnnouncer) Cancel(list []configs.VirtualAddress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range list {
-		delete(w.repeating, a)
+		// The network knows an address without its prefix length.
+		maps.DeleteFunc(w.repeating, func(b configs.VirtualAddress, _ bool) bool {
+			return a.Interface == b.Interface && a.Prefix.Addr() == b.Prefix.Addr()
+		})
 	}
 }
 

@@ -125,21 +125,22 @@ func (h *holder) Wake() {
 }
 
 // Holding finds the virtual address that is held in an active role and was in
-// the kernel at the last pass. Announcements ask it before every repeat.
-func (h *holder) Holding(ip netip.Addr, interfaceName string) (configs.VirtualAddress, bool) {
+// the kernel at the last pass, and says whether its election is fresh. While it is
+// not, another director may be active by now.
+func (h *holder) Holding(ip netip.Addr, interfaceName string) (va configs.VirtualAddress, held, fresh bool) {
 	h.mu.Lock()
-	var found configs.VirtualAddress
 	var id RouterID
 	for _, r := range h.cfg.Routers {
 		for _, a := range r.Addresses {
 			if a.Prefix.Addr() == ip && a.Interface == interfaceName {
-				found, id = a, idOf(r)
+				va, id = a, idOf(r)
 			}
 		}
 	}
-	role, have := h.roles[id], h.have[found]
+	role, have := h.roles[id], h.have[va]
 	h.mu.Unlock()
-	return found, have && role.State == vrrp.Active && h.fresh(id, role)
+	held = have && role.State == vrrp.Active
+	return va, held, held && h.fresh(id, role)
 }
 
 // Run passes until ctx is done.

@@ -91,7 +91,7 @@ func TestHolderRoles(t *testing.T) {
 		h.become(idWeb, vrrp.Init, true)
 		after(sec(0.4))
 		w.wantHeld(vipWeb)
-		if _, ok := h.Holding(vipWeb.Prefix.Addr(), "eth0"); ok {
+		if _, _, ok := h.Holding(vipWeb.Prefix.Addr(), "eth0"); ok {
 			t.Error("an address is announced after its role was lost")
 		}
 		h.become(idWeb, vrrp.Init, false)
@@ -141,7 +141,7 @@ func TestHolderLease(t *testing.T) {
 		h := hold(t, w, config(t, routerWeb))
 		h.active(idWeb)
 		w.setStale(h, true)
-		if _, ok := h.Holding(vipWeb.Prefix.Addr(), "eth0"); ok {
+		if _, _, ok := h.Holding(vipWeb.Prefix.Addr(), "eth0"); ok {
 			t.Error("announced while the election is stale")
 		}
 		after(sec(1.9))
@@ -202,6 +202,16 @@ func TestHolderRepairs(t *testing.T) {
 		w.edit(func() { w.addresses[vipWeb] = time.Time{} })
 		after(holderResync)
 		w.wantHeld()
+	})
+	bubble(t, "another prefix length", func(t *testing.T, w *world) {
+		h := hold(t, w, config(t, routerWeb))
+		h.active(idWeb)
+		h.SetConfig(config(t, strings.Replace(routerWeb, "10.0.0.100", "10.0.0.100/24", 1)))
+		after(sec(1))
+		w.wantHeld(vip("10.0.0.100/24", "eth0"))
+		if !w.repeating[vip("10.0.0.100/24", "eth0")] {
+			t.Error("not announced any more")
+		}
 	})
 	bubble(t, "an address event is acted on at once", func(t *testing.T, w *world) {
 		h := hold(t, w, config(t, routerWeb))

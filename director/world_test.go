@@ -47,7 +47,7 @@ type world struct {
 	servers   map[netip.AddrPort]healthcheck.Reason
 	judged    func() // hears of new verdicts
 	// holding is what an announcer asks before it announces; nil: it does not.
-	holding func(netip.Addr, string) (configs.VirtualAddress, bool)
+	holding func(netip.Addr, string) (va configs.VirtualAddress, held, fresh bool)
 }
 
 func newWorld(t *testing.T) *world {

@@ -1,9 +1,9 @@
 package vrrp
 
 import (
-	"slices"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"

@@ -226,7 +226,7 @@ func (n *network) openSegment(name string) (*segment, error) {
 	s := &segment{name: name, arp: arp, elections: make(map[uint8]*election)}
 	s.repeater = wire.NewRepeater(
 		arp.Announce,
-		func(ip netip.Addr) bool { return n.held(name, ip) },
+		func(ip netip.Addr) wire.Standing { return n.standing(name, ip) },
 		func(ip netip.Addr, err error) {
 			n.log.Warn("address was not announced", "address", ip, "interface", name, "err", err)
 		})
@@ -270,11 +270,21 @@ func (n *network) goRun(what string, run func(context.Context) error) {
 	})
 }
 
-func (n *network) held(name string, ip netip.Addr) bool {
+func (n *network) standing(name string, ip netip.Addr) wire.Standing {
 	n.mu.Lock()
 	d := n.director
 	n.mu.Unlock()
-	return d != nil && d.HoldsIP(ip, name)
+	if d == nil {
+		return wire.Lost
+	}
+	held, fresh := d.HoldsIP(ip, name)
+	switch {
+	case !held:
+		return wire.Lost
+	case !fresh:
+		return wire.Doubtful
+	}
+	return wire.Held
 }
 
 func (s *segment) election(vrid uint8) *election {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"tandem/internal/netif"
+
+	"tandem/vrrp/wire"
 )
 
 func testNetwork(t *testing.T) *network {
@@ -62,7 +64,7 @@ func TestNetworkWithoutSegments(t *testing.T) {
 	if _, err := n.probe(t.Context(), "eth9", netip.MustParseAddr("10.0.0.1")); !errors.Is(err, errNoSegment) {
 		t.Errorf("got %v", err)
 	}
-	if n.held("eth9", netip.MustParseAddr("10.0.0.1")) {
+	if n.standing("eth9", netip.MustParseAddr("10.0.0.1")) != wire.Lost {
 		t.Error("an address is held before there is a director")
 	}
 }

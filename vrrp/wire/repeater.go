@@ -19,7 +19,7 @@ const (
 // and then every minute for as long as they are held.
 type Repeater struct {
 	send func(netip.Addr) error
-	held func(netip.Addr) bool
+	held func(netip.Addr) Standing
 	fail func(netip.Addr, error)
 
 	mu      sync.Mutex
@@ -27,12 +27,26 @@ type Repeater struct {
 	wake    chan struct{} // the schedule has changed
 }
 
+// Standing is what an address is to this director.
+type Standing uint8
+
+// The standings that a Repeater asks for.
+const (
+	// Lost: not on the interface, or this director is not active.
+	Lost Standing = iota
+	// Doubtful: held, but the election has been silent for so long that another
+	// director may be active by now. That passes, in one way or the other.
+	Doubtful
+	// Held: on the interface, and this director is active.
+	Held
+)
+
 // NewRepeater makes a Repeater. send announces an address once. held says, before
-// each announcement, whether the address is still on the interface and this
-// director still active; when it is not, the address is announced no more. fail
-// hears of errors of send, after which the schedule goes on; it may be nil. All
-// are called by Run's goroutine.
-func NewRepeater(send func(netip.Addr) error, held func(netip.Addr) bool, fail func(netip.Addr, error)) *Repeater {
+// each announcement, how the address stands: one that is Lost is announced no
+// more, one that is Doubtful is left out this time. fail hears of errors of send,
+// after which the schedule goes on; it may be nil. All are called by Run's
+// goroutine.
+func NewRepeater(send func(netip.Addr) error, held func(netip.Addr) Standing, fail func(netip.Addr, error)) *Repeater {
 	return &Repeater{send: send, held: held, fail: fail, pending: newSchedule(), wake: make(chan struct{}, 1)}
 }
 
@@ -92,10 +106,13 @@ func (r *Repeater) burst() bool {
 		if !due {
 			return i > 0
 		}
-		if !r.held(t.addr) {
+		switch r.held(t.addr) {
+		case Lost:
 			r.abandon(t)
-		} else if err := r.send(t.addr); err != nil && r.fail != nil {
-			r.fail(t.addr, err)
+		case Held:
+			if err := r.send(t.addr); err != nil && r.fail != nil {
+				r.fail(t.addr, err)
+			}
 		}
 	}
 	return true

@@ -16,8 +16,8 @@ import (
 type recorder struct {
 	start time.Time
 	mu    sync.Mutex
-	sent  []string // "time address"
-	lost  map[netip.Addr]bool
+	sent  []string                // "time address"
+	stand map[netip.Addr]Standing // Held if it is not in here
 	err   error
 }
 
@@ -28,16 +28,19 @@ func (r *recorder) send(a netip.Addr) error {
 	return r.err
 }
 
-func (r *recorder) held(a netip.Addr) bool {
+func (r *recorder) held(a netip.Addr) Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.lost[a]
+	if s, ok := r.stand[a]; ok {
+		return s
+	}
+	return Held
 }
 
-func (r *recorder) lose(a netip.Addr, lost bool) {
+func (r *recorder) set(a netip.Addr, s Standing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost[a] = lost
+	r.stand[a] = s
 }
 
 // take returns what was sent since the last call.
@@ -54,7 +57,7 @@ func (r *recorder) take() []string {
 func repeat(t *testing.T, f func(*testing.T, *Repeater, *recorder)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		net := &recorder{start: time.Now(), lost: map[netip.Addr]bool{}}
+		net := &recorder{start: time.Now(), stand: map[netip.Addr]Standing{}}
 		r := NewRepeater(net.send, net.held, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -134,15 +137,30 @@ func TestNotHeld(t *testing.T) {
 		r.Announce(a1)
 		time.Sleep(500 * time.Millisecond)
 		net.take()
-		net.lose(a1, true)
+		net.set(a1, Lost)
 		time.Sleep(time.Second)
-		net.lose(a1, false)
+		net.set(a1, Held)
 		time.Sleep(time.Hour)
 		expect(t, net.take())
 		r.Announce(a1)
 		if sent := net.take(); len(sent) != 1 {
 			t.Errorf("sent %q, want one", sent)
 		}
+	})
+}
+
+// A moment of doubt costs the announcements that fall into it, and no more.
+func TestDoubtful(t *testing.T) {
+	repeat(t, func(t *testing.T, r *Repeater, net *recorder) {
+		r.Announce(a1)
+		time.Sleep(500 * time.Millisecond)
+		net.take()
+		net.set(a1, Doubtful)
+		time.Sleep(time.Second)
+		expect(t, net.take())
+		net.set(a1, Held)
+		time.Sleep(time.Second)
+		expect(t, net.take(), "2.2s 192.0.2.1")
 	})
 }
 
