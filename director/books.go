@@ -89,6 +89,17 @@ func (b *books) gone(list []configs.VirtualAddress) error {
 	})
 }
 
+// addresses is the set of those that are in the kernel or may be.
+func (b *books) addresses() map[configs.VirtualAddress]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make(map[configs.VirtualAddress]bool, len(b.owned.Addresses))
+	for _, a := range b.owned.Addresses {
+		out[a] = true
+	}
+	return out
+}
+
 // services enters the services that are ours.
 func (b *books) services(owned map[ipvsctl.ServiceKey]bool) error {
 	keys := slices.SortedFunc(maps.Keys(owned), func(a, b ipvsctl.ServiceKey) int {

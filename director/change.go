@@ -25,13 +25,9 @@ func (d *Director) Reload(cfg *configs.Config) error {
 	}
 	// d.cfg and d.routers change only below, so that no lock is needed to read them.
 	gone, missing := splitRouters(d.routers, cfg.Routers)
-	made, err := d.makeRouters(cfg, missing)
+	made, err := d.admit(cfg, missing)
 	if err != nil {
-		return err
-	}
-	if err := d.tuner.apply(d.profile(cfg)); err != nil {
-		closeAll(made)
-		return fmt.Errorf("sysctl profile: %w", errors.Join(err, d.tuner.apply(d.profile(d.cfg))))
+		return errors.Join(err, d.o.Prepare(d.cfg))
 	}
 	// From here on nothing is refused.
 	if err := d.books.expect(d.cfg, cfg); err != nil {
@@ -46,6 +42,27 @@ func (d *Director) Reload(cfg *configs.Config) error {
 	}
 	d.holder.SetConfig(cfg)
 	return nil
+}
+
+// admit makes the routers that are missing, and does everything else that may be
+// refused. On an error all is as before, except for what Prepare opened.
+func (d *Director) admit(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
+	if err := d.o.Prepare(d.cfg, cfg); err != nil {
+		return nil, err
+	}
+	made, err := d.makeRouters(cfg, missing)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.vacant(cfg); err != nil {
+		closeAll(made)
+		return nil, err
+	}
+	if err := d.tuner.apply(d.profile(cfg)); err != nil {
+		closeAll(made)
+		return nil, fmt.Errorf("sysctl profile: %w", errors.Join(err, d.tuner.apply(d.profile(d.cfg))))
+	}
+	return made, nil
 }
 
 // adopt makes cfg the configuration in force and starts its new routers.

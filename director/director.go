@@ -31,6 +31,8 @@ type Director struct {
 	endLoops context.CancelFunc
 	ready    chan struct{}
 	done     chan struct{} // Run has returned
+	retune   chan struct{} // links have changed, sysctls may have
+	tuning   passes
 
 	// changing lets one of Reload and Stop through at a time.
 	changing sync.Mutex
@@ -40,6 +42,7 @@ type Director struct {
 	routers   map[RouterID]*router
 	loading   ReloadStatus
 	rivalries map[configs.VirtualAddress]rivalry
+	retuned   int // sysctls that others changed
 }
 
 // New prepares a director. Nothing of the kernel is changed before Run, except
@@ -62,11 +65,19 @@ func New(o Options) (*Director, error) {
 		started:   time.Now(),
 		ready:     make(chan struct{}),
 		done:      make(chan struct{}),
+		retune:    make(chan struct{}, 1),
+		tuning:    passes{complaint: "sysctls are not as they should be"},
 		cfg:       o.Config,
 		rivalries: make(map[configs.VirtualAddress]rivalry),
 	}
+	if err := d.strangers(o.Config, books.addresses()); err != nil {
+		return nil, err
+	}
 	d.holder = newHolder(o, books, d.fresh)
 	d.stopping, d.endLoops = context.WithCancel(context.Background())
+	if err := o.Prepare(o.Config); err != nil {
+		return nil, err
+	}
 	if d.routers, err = d.makeRouters(o.Config, o.Config.Routers); err != nil {
 		return nil, err
 	}
@@ -74,11 +85,8 @@ func New(o Options) (*Director, error) {
 }
 
 // makeRouters opens the elections of those virtual routers of a configuration
-// that do not run yet: all of them or none.
+// that do not run yet: all of them or none. The configuration must be prepared.
 func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
-	if err := d.o.Prepare(cfg); err != nil {
-		return nil, err
-	}
 	made := make(map[RouterID]*router, len(missing))
 	for _, rc := range missing {
 		r, err := d.makeRouter(rc)
@@ -139,6 +147,7 @@ func (d *Director) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.holder.Run(ctx) })
 	g.Go(func() error { return d.balancer.Run(ctx) })
+	g.Go(func() error { return d.keepTuned(ctx) })
 	for _, r := range d.currentRouters() {
 		r.startGate(d.stopping)
 	}
@@ -208,6 +217,10 @@ func (d *Director) LinksChanged() {
 	d.holder.Wake()
 	for _, r := range d.currentRouters() {
 		r.gate.Kick()
+	}
+	select {
+	case d.retune <- struct{}{}:
+	default:
 	}
 }
 

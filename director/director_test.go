@@ -15,6 +15,7 @@ import (
 	"tandem/healthcheck"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
+	vrrprunner "tandem/vrrp/runner"
 )
 
 // directing is a Director that runs against a world.
@@ -303,6 +304,7 @@ func TestSnapshot(t *testing.T) {
 
 		wantText(t, "node and pair", s.Node+" "+s.Pair, "lb1 tandem")
 		wantList(t, "foreign", s.Foreign, "tcp 10.0.0.7:25")
+		wantList(t, "drops", s.Drops, DropStatus{"eth0", "bad-ttl", 7})
 		wantList(t, "problems", s.Problems, "injected", "the last reload was refused, the older configuration runs: line 1; line 2")
 		web, two := s.Routers[0], s.Routers[1]
 		wantList(t, "addresses", slices.Concat(web.Addresses, two.Addresses),
@@ -320,6 +322,23 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("down: %+v", down)
 		}
 	})
+}
+
+func TestRemarks(t *testing.T) {
+	if got := remarks(vrrprunner.Status{}); got != nil {
+		t.Errorf("of nothing odd: %q", got)
+	}
+	var st vrrprunner.Status
+	st.Heard = vrrp.Heard{Src: ip("10.0.0.2"), Interval: time.Second, IntervalDiffers: true, AddressesDiffer: true}
+	st.Counters = vrrp.Counters{Rivals: 3, OwnSource: 4, Pauses: 5}
+	st.SendErrors, st.LastSendError = 6, "no buffer space available"
+	wantList(t, "remarks", remarks(st),
+		"10.0.0.2 advertises every 1s, this router has another advert_interval",
+		"10.0.0.2 advertises other addresses than this router has",
+		"heard 3 advertisements of rivals while active",
+		"heard 4 advertisements from its own address: they loop back, or another host uses it",
+		"gave its role up 5 times because the process stood still",
+		"6 advertisements could not be sent, the last one because: no buffer space available")
 }
 
 func TestSnapshotPeer(t *testing.T) {

@@ -276,6 +276,9 @@ func (w fakeSysctls) Set(k, v string) error {
 		return err
 	}
 	w.sysctls[k] = v
+	if k == "net/ipv4/ip_forward" { // as the kernel does
+		w.sysctls["net/ipv4/conf/all/accept_redirects"] = map[string]string{"0": "1", "1": "0"}[v]
+	}
 	return nil
 }
 

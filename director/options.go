@@ -32,9 +32,12 @@ type Options struct {
 
 	// Profile is the sysctl profile of a configuration on this machine.
 	Profile func(*configs.Config) []ipvsctl.Sysctl
-	// Prepare opens what a configuration needs of the network, before an election
-	// of it is made or an address of it is held.
-	Prepare func(*configs.Config) error
+	// Prepare opens what configurations need of the network, before an election of
+	// them is made or an address of them is held. They are all that is in force, or
+	// about to be; on an error nothing changes.
+	Prepare func(...*configs.Config) error
+	// Drops counts the packets that elections discarded, in a stable order.
+	Drops func() []DropStatus
 	// NewElection runs the election of a virtual router until it is closed. No
 	// two with the same RouterID run at a time.
 	NewElection func(configs.VirtualRouter, vrrp.Config, ElectionEvents) (Election, error)

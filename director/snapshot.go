@@ -1,6 +1,7 @@
 package director
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"tandem/healthcheck"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
+	vrrprunner "tandem/vrrp/runner"
 )
 
 // Snapshot is everything there is to know about a running director, copied at
@@ -27,6 +29,7 @@ type Snapshot struct {
 	Sync      SyncStatus      `json:"connection_sync"`
 	Conflicts []Conflict      `json:"conflicts,omitempty"`
 	Repairs   RepairStatus    `json:"repairs"`
+	Drops     []DropStatus    `json:"drops,omitempty"`
 	Problems  []string        `json:"problems,omitempty"`
 }
 
@@ -54,6 +57,14 @@ type RouterStatus struct {
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
+	Remarks     []string        `json:"remarks,omitempty"` // what is odd about the election, in words
+}
+
+// DropStatus counts received packets of protocol 112 that were discarded.
+type DropStatus struct {
+	Interface string `json:"interface"`
+	Reason    string `json:"reason"` // a vrrp.DropReason
+	Packets   uint64 `json:"packets"`
 }
 
 // PeerStatus is the director that was last heard as active.
@@ -128,6 +139,7 @@ type SyncStatus struct {
 type RepairStatus struct {
 	Addresses int `json:"addresses"`
 	Table     int `json:"table"`
+	Sysctls   int `json:"sysctls"`
 }
 
 // Loaded notes a successful load of the configuration.
@@ -151,7 +163,7 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 	h := d.holder.view()
 	b := d.balancer.view()
 	d.mu.Lock()
-	cfg, loading, conflicts, routers := d.cfg, d.loading, d.conflicts(at), maps.Clone(d.routers)
+	cfg, loading, conflicts, routers, retuned := d.cfg, d.loading, d.conflicts(at), maps.Clone(d.routers), d.retuned
 	d.mu.Unlock()
 
 	s := Snapshot{
@@ -162,8 +174,9 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 		Config:    loading,
 		Sync:      syncStatus(cfg.ConnectionSync, h.running),
 		Conflicts: conflicts,
-		Repairs:   RepairStatus{Addresses: h.repairs, Table: b.repairs},
-		Problems:  problems(h.problem, b.problem, loading.Error),
+		Repairs:   RepairStatus{Addresses: h.repairs, Table: b.repairs, Sysctls: retuned},
+		Drops:     d.o.Drops(),
+		Problems:  problems(h.problem, b.problem, d.tuning.problem(), loading.Error),
 	}
 	for _, rc := range cfg.Routers {
 		s.Routers = append(s.Routers, routerStatus(rc, routers[idOf(rc)], h.have))
@@ -178,11 +191,11 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 	return s
 }
 
-func problems(holder, balancer, reload string) []string {
+func problems(holder, balancer, tuning, reload string) []string {
 	if reload != "" {
 		reload = "the last reload was refused, the older configuration runs: " + reload
 	}
-	return slices.DeleteFunc([]string{holder, balancer, reload}, func(s string) bool { return s == "" })
+	return slices.DeleteFunc([]string{holder, balancer, tuning, reload}, func(s string) bool { return s == "" })
 }
 
 func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) SyncStatus {
@@ -217,6 +230,24 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 		Rivals:       st.Counters.Rivals,
 		Pauses:       st.Counters.Pauses,
 	}
+	out.Remarks = remarks(st)
+	return out
+}
+
+// remarks are what an operator should look into although the election copes.
+func remarks(st vrrprunner.Status) []string {
+	var out []string
+	remark := func(odd bool, format string, args ...any) {
+		if odd {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	remark(st.Heard.IntervalDiffers, "%v advertises every %v, this router has another advert_interval", st.Heard.Src, st.Heard.Interval)
+	remark(st.Heard.AddressesDiffer, "%v advertises other addresses than this router has", st.Heard.Src)
+	remark(st.Counters.Rivals > 0, "heard %d advertisements of rivals while active", st.Counters.Rivals)
+	remark(st.Counters.OwnSource > 0, "heard %d advertisements from its own address: they loop back, or another host uses it", st.Counters.OwnSource)
+	remark(st.Counters.Pauses > 0, "gave its role up %d times because the process stood still", st.Counters.Pauses)
+	remark(st.SendErrors > 0, "%d advertisements could not be sent, the last one because: %s", st.SendErrors, st.LastSendError)
 	return out
 }
 

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,21 @@ import (
 
 	"tandem/ipvsctl"
 )
+
+// sideEffects are settings that the kernel changes by itself when another one is
+// set: inet_forward_change in net/ipv4/devinet.c makes accept_redirects the
+// opposite of ip_forward, so putting ip_forward back does not put that back.
+var sideEffects = map[string][]string{
+	"net/ipv4/ip_forward": {"net/ipv4/conf/all/accept_redirects"},
+}
+
+// RestoreOrder is the order in which settings must be put back: those that change
+// others first.
+func RestoreOrder(before map[string]string) []string {
+	return slices.SortedFunc(maps.Keys(before), func(a, b string) int {
+		return cmp.Or(len(sideEffects[b])-len(sideEffects[a]), cmp.Compare(a, b))
+	})
+}
 
 // tuner sets the sysctls that LVS needs, logs each with its reason, and puts
 // the old values back. It is not safe for concurrent use.
@@ -58,6 +74,9 @@ func (t *tuner) apply(profile []ipvsctl.Sysctl) error {
 	named := make(map[string]bool)
 	for _, s := range profile {
 		named[s.Key] = true
+		for _, key := range sideEffects[s.Key] {
+			named[key] = true
+		}
 	}
 	err := t.restore(func(key string) bool { return !named[key] })
 	changes, planErr := PlanSysctls(t.sysctls.Get, profile)
@@ -66,9 +85,7 @@ func (t *tuner) apply(profile []ipvsctl.Sysctl) error {
 		return errors.Join(errs...)
 	}
 	for _, c := range changes {
-		if _, ok := t.before[c.Key]; !ok {
-			t.before[c.Key] = c.Have
-		}
+		errs = append(errs, t.remember(c))
 	}
 	if err := t.books.sysctls(t.before); err != nil {
 		// What is not in the ledger would never be restored after a crash.
@@ -81,6 +98,35 @@ func (t *tuner) apply(profile []ipvsctl.Sysctl) error {
 	return errors.Join(errs...)
 }
 
+// remember keeps what a setting, and those that follow it, were before.
+func (t *tuner) remember(c SysctlChange) error {
+	if _, ok := t.before[c.Key]; ok {
+		return nil
+	}
+	t.before[c.Key] = c.Have
+	var errs []error
+	for _, key := range sideEffects[c.Key] {
+		have, err := t.sysctls.Get(key)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		t.before[key] = have
+	}
+	return errors.Join(errs...)
+}
+
+// repair sets again what others changed since apply, for example an interface
+// that was made anew, and says how many settings that were.
+func (t *tuner) repair(profile []ipvsctl.Sysctl) (int, error) {
+	changes, err := PlanSysctls(t.sysctls.Get, profile)
+	if len(changes) == 0 {
+		return 0, err
+	}
+	t.log.Warn("sysctls were changed by someone else, repairing", "count", len(changes))
+	return len(changes), t.apply(profile)
+}
+
 // revert puts every value back.
 func (t *tuner) revert() error { return t.restore(func(string) bool { return true }) }
 
@@ -89,7 +135,7 @@ func (t *tuner) revert() error { return t.restore(func(string) bool { return tru
 func (t *tuner) restore(which func(key string) bool) error {
 	var errs []error
 	n := len(t.before)
-	for _, key := range slices.Sorted(maps.Keys(t.before)) {
+	for _, key := range RestoreOrder(t.before) {
 		if !which(key) {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"testing"
+	"time"
 
 	"tandem/ipvsctl"
 )
@@ -101,6 +102,26 @@ func TestTuner(t *testing.T) {
 		}
 		w.wantSysctls("1", "old", nil)
 	})
+	t.Run("what the kernel changes on the side is put back too", func(t *testing.T) {
+		w := newWorld(t)
+		const forward, redirects = "net/ipv4/ip_forward", "net/ipv4/conf/all/accept_redirects"
+		w.sysctls[forward], w.sysctls[redirects] = "0", "0" // a hardened host
+		tu := newTestTuner(t, w)
+		for range 2 { // as at a reload
+			if err := tu.apply([]ipvsctl.Sysctl{{Key: forward, Want: "1"}, setA}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.sysctls[forward] != "1" || w.sysctls[redirects] != "0" {
+			t.Errorf("while it forwards: %v", w.sysctls)
+		}
+		if err := tu.revert(); err != nil {
+			t.Fatal(err)
+		}
+		if w.sysctls[forward] != "0" || w.sysctls[redirects] != "0" || len(w.ledger.Sysctls) != 0 {
+			t.Errorf("afterwards: %v, ledger %v", w.sysctls, w.ledger.Sysctls)
+		}
+	})
 	t.Run("a setting that is gone with its interface", func(t *testing.T) {
 		w := newWorld(t)
 		tu := newTestTuner(t, w)
@@ -121,5 +142,35 @@ func TestTuner(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		w.wantSysctls("1", "old", nil)
+	})
+}
+
+func TestKeepTuned(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		d := direct(t, w, w.options(config(t, routerWeb)))
+		w.edit(func() { w.sysctls["net/a"] = "7" })
+		after(tuningResync)
+		wantText(t, "after a while", w.sysctls["net/a"], "2")
+		w.edit(func() { w.sysctls["net/a"] = "7" })
+		d.LinksChanged()
+		after(tuningDelay)
+		wantText(t, "after a change of a link", w.sysctls["net/a"], "2")
+		if got := d.Snapshot(time.Now()).Repairs.Sysctls; got != 2 {
+			t.Errorf("%d repairs counted", got)
+		}
+		w.fail("set net/a", true)
+		w.edit(func() { w.sysctls["net/a"] = "7" })
+		after(tuningResync)
+		if got := d.Snapshot(time.Now()).Problems; len(got) != 1 {
+			t.Errorf("problems %q", got)
+		}
+		w.fail("set net/a", false)
+		after(tuningResync)
+		if err := d.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, "after the stop", w.sysctls["net/a"], "1")
+		after(time.Hour)
+		wantText(t, "long after", w.sysctls["net/a"], "1")
 	})
 }

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -141,10 +142,13 @@ func (k *walker) reload(cfg *configs.Config) {
 			succeed(e, sec(0.2))
 		}
 	}
-	if err := k.Reload(cfg); err != nil {
+	switch err := k.Reload(cfg); {
+	case errors.Is(err, errInjected): // refused as a whole: the old one stays
+	case err != nil:
 		k.t.Errorf("reload: %v", err)
+	default:
+		k.now = cfg
 	}
-	k.now = cfg
 }
 
 // settle ends the trouble and compares the kernel with what should be.

@@ -196,7 +196,8 @@ func (w *world) options(cfg *configs.Config) Options {
 		Ledger:      fakeLedger{w},
 		Checks:      w.checks(),
 		Profile:     func(*configs.Config) []ipvsctl.Sysctl { return []ipvsctl.Sysctl{{Key: "net/a", Want: "2"}} },
-		Prepare:     func(*configs.Config) error { w.mu.Lock(); defer w.mu.Unlock(); return w.do("prepare") },
+		Prepare:     func(...*configs.Config) error { w.mu.Lock(); defer w.mu.Unlock(); return w.do("prepare") },
+		Drops:       func() []DropStatus { return []DropStatus{{Interface: "eth0", Reason: "bad-ttl", Packets: 7}} },
 		NewElection: w.newElection,
 		Log:         quietLog(),
 	}

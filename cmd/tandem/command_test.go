@@ -177,3 +177,16 @@ func TestPlannedVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// A control socket that moved would make the daemon look dead.
+func TestSameControl(t *testing.T) {
+	a := &configs.Config{ControlSocket: "/run/tandem/control.sock"}
+	if err := sameControl(a, a); err != nil {
+		t.Error(err)
+	}
+	for _, b := range []*configs.Config{{ControlSocket: "/run/other.sock"}, {ControlSocket: a.ControlSocket, ControlGroup: "ops"}} {
+		if err := sameControl(a, b); err == nil || !strings.Contains(err.Error(), "takes a restart") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

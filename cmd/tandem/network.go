@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -134,19 +133,44 @@ func (n *network) state() (map[string]director.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	held, err := n.links.Addresses()
+	if err != nil {
+		return nil, err
+	}
 	out := make(map[string]director.Link, len(list))
 	for _, l := range list {
-		primary, err := n.links.PrimaryIPv4(l.Name, n.isVirtual)
-		if err != nil && !errors.Is(err, netif.ErrNoAddress) && !errors.Is(err, netif.ErrNoInterface) {
-			return nil, err
+		out[l.Name] = director.Link{Up: l.Up}
+	}
+	for _, a := range held {
+		ip := a.Prefix.Addr()
+		if l, ok := out[a.Interface]; ok && !l.Primary.IsValid() && ip.Is4() && !n.isVirtual(ip) {
+			l.Primary = ip
+			out[a.Interface] = l
 		}
-		out[l.Name] = director.Link{Up: l.Up, Primary: primary}
 	}
 	return out, nil
 }
 
 func (n *network) isVirtual(ip netip.Addr) bool {
 	return (*n.virtual.Load())[ip]
+}
+
+// drops counts what was discarded on every segment.
+func (n *network) drops() []director.DropStatus {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []director.DropStatus
+	for _, name := range slices.Sorted(maps.Keys(n.segments)) {
+		conn := n.segments[name].conn
+		if conn == nil {
+			continue
+		}
+		drops := conn.Drops()
+		for _, reason := range slices.Sorted(maps.Keys(drops)) {
+			out = append(out, director.DropStatus{Interface: name, Reason: reason.String(), Packets: drops[reason]})
+		}
+	}
+	return out
 }
 
 // probe asks an interface's segment who has an address.
@@ -310,28 +334,43 @@ type election struct {
 // Close ends the election without a goodbye.
 func (e *election) Close() { e.close() }
 
-// prepare opens every interface that a configuration names. What fails leaves
-// segments open that nothing uses, which does no harm.
-func (n *network) prepare(cfg *configs.Config) error {
-	virtual := maps.Clone(*n.virtual.Load())
-	for _, r := range cfg.Routers {
-		for _, a := range r.Addresses {
-			virtual[a.Prefix.Addr()] = true
+// prepare opens every interface that configurations name, which are all that is
+// in force or about to be. What fails leaves segments open that nothing uses,
+// which does no harm; what counts as a virtual IP changes only in the end.
+func (n *network) prepare(cfgs ...*configs.Config) error {
+	virtual := make(map[netip.Addr]bool)
+	var carriers []*segment
+	for _, cfg := range cfgs {
+		for _, r := range cfg.Routers {
+			if _, err := n.open(r.Interface, true); err != nil {
+				return fmt.Errorf("virtual router %s: %w", r.Name, err)
+			}
+			for _, a := range r.Addresses {
+				s, err := n.open(a.Interface, false)
+				if err != nil {
+					return fmt.Errorf("virtual router %s, address %s: %w", r.Name, a.Prefix, err)
+				}
+				carriers = append(carriers, s)
+				virtual[a.Prefix.Addr()] = true
+			}
+		}
+		if cs := cfg.ConnectionSync; cs.Mode != configs.SyncOff {
+			if _, err := n.links.Link(cs.Interface); err != nil {
+				return fmt.Errorf("connection_sync: %w", err)
+			}
 		}
 	}
 	n.virtual.Store(&virtual)
+	n.mu.Lock()
+	for _, s := range n.segments {
+		if s.conn != nil {
+			s.conn.VirtualChanged()
+		}
+	}
+	n.mu.Unlock()
 	watched := slices.Collect(maps.Keys(virtual))
-	for _, r := range cfg.Routers {
-		if _, err := n.open(r.Interface, true); err != nil {
-			return fmt.Errorf("virtual router %s: %w", r.Name, err)
-		}
-		for _, a := range r.Addresses {
-			s, err := n.open(a.Interface, false)
-			if err != nil {
-				return fmt.Errorf("virtual router %s, address %s: %w", r.Name, a.Prefix, err)
-			}
-			s.arp.SetWatched(watched...)
-		}
+	for _, s := range carriers {
+		s.arp.SetWatched(watched...)
 	}
 	return nil
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -45,19 +45,17 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if err != nil {
 		return err
 	}
-	// The ledger says what was taken; the configuration may be broken by now.
-	cfg, cfgErr := s.load()
-	if cfgErr != nil && len(owned.Addresses) == 0 {
-		return fmt.Errorf("there is no ledger of an earlier run in %s, and %w", s.stateDir, cfgErr)
-	}
+	// The configuration may be broken by now, or another one. It only says where a
+	// tandem would answer: what was taken is in the ledger, and an address that is
+	// merely named may be another program's.
 	socket := s.socket
-	if socket == "" && cfg != nil {
-		socket = cfg.ControlSocket
+	if cfg, err := s.load(); err == nil {
+		socket = cmp.Or(socket, cfg.ControlSocket)
 	}
 	if socket != "" && control.Served(socket) {
 		return fmt.Errorf("a tandem runs behind %s; stop it instead, which hands over first", socket)
 	}
-	errs := []error{releaseAddresses(out, cfg, owned)}
+	errs := []error{releaseAddresses(out, owned)}
 	if owned.Sync || all {
 		errs = append(errs, releaseTable(out, owned, all))
 	}
@@ -75,17 +73,9 @@ func (s *settings) release(out io.Writer, all bool) error {
 	return file.Save(left)
 }
 
-func releaseAddresses(out io.Writer, cfg *configs.Config, owned director.Owned) error {
-	ours := make(map[configs.VirtualAddress]bool)
-	for _, a := range owned.Addresses {
-		ours[a] = true
-	}
-	if cfg != nil {
-		for _, r := range cfg.Routers {
-			for _, a := range r.Addresses {
-				ours[a] = true
-			}
-		}
+func releaseAddresses(out io.Writer, owned director.Owned) error {
+	if len(owned.Addresses) == 0 {
+		return nil
 	}
 	h, err := netif.Open()
 	if err != nil {
@@ -98,7 +88,7 @@ func releaseAddresses(out io.Writer, cfg *configs.Config, owned director.Owned) 
 	}
 	var errs []error
 	for _, a := range held {
-		if !ours[configs.VirtualAddress(a.Address)] {
+		if !slices.Contains(owned.Addresses, configs.VirtualAddress(a.Address)) {
 			continue
 		}
 		if err := h.Remove(a.Address); err != nil {
@@ -137,7 +127,7 @@ func releaseTable(out io.Writer, owned director.Owned, all bool) error {
 
 func releaseSysctls(out io.Writer, owned director.Owned) error {
 	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(owned.Sysctls)) {
+	for _, key := range director.RestoreOrder(owned.Sysctls) {
 		old := owned.Sysctls[key]
 		err := sysctl.Set(key, old)
 		if errors.Is(err, fs.ErrNotExist) {

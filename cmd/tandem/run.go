@@ -140,6 +140,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Checks:      checks,
 		Profile:     profile,
 		Prepare:     net.prepare,
+		Drops:       net.drops,
 		NewElection: net.newElection,
 		Log:         log,
 	})
@@ -150,7 +151,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	net.attach(d)
 	running.Store(d)
 
-	signals := s.watchSignals(ctx, log, d, table, func() { cancel() })
+	signals := s.watchSignals(ctx, log, d, table, cfg, func() { cancel() })
 	ready := func() { log.Info("ready", "version", version, "config", s.config, "digest", cfg.Digest()) }
 	// A process that fails in one part is well enough to hand over.
 	failed := func(err error) {
@@ -166,7 +167,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 
 // watchSignals carries out signals, and sends the result of the stop when ctx is
 // done.
-func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *checkedTable, cancel func()) <-chan error {
+func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *checkedTable, started *configs.Config, cancel func()) <-chan error {
 	// Two channels: reloads, of which one more may wait, must not fill the one that
 	// a stop comes by.
 	hangups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
@@ -181,7 +182,7 @@ func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *direct
 				result <- nil
 				return
 			case <-hangups:
-				s.reload(log, d, table)
+				s.reload(log, d, table, started)
 			case sig := <-ends:
 				log.Info("stopping", "signal", sig.String())
 				task.Notify(log, daemon.SdNotifyStopping)
@@ -211,11 +212,14 @@ func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error 
 }
 
 // reload reads the configuration again. Whatever is wrong with the new one, the
-// old one runs on.
-func (s *settings) reload(log *slog.Logger, d *director.Director, table *checkedTable) {
+// old one runs on. started is the one that the process started with.
+func (s *settings) reload(log *slog.Logger, d *director.Director, table *checkedTable, started *configs.Config) {
 	task.Reloading(log)
 	defer task.Notify(log, daemon.SdNotifyReady)
 	cfg, err := s.load()
+	if err == nil {
+		err = sameControl(started, cfg)
+	}
 	if err == nil {
 		err = table.check(cfg)
 	}
@@ -239,6 +243,16 @@ func (s *settings) reload(log *slog.Logger, d *director.Director, table *checked
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w.String())
 	}
+}
+
+// sameControl refuses another control socket: the commands would look for the
+// daemon where it is not, and tandem release take it for dead.
+func sameControl(started, cfg *configs.Config) error {
+	if cfg.ControlSocket == started.ControlSocket && cfg.ControlGroup == started.ControlGroup {
+		return nil
+	}
+	return fmt.Errorf("[control] is %q, group %q, and was %q, group %q: a change of it takes a restart",
+		cfg.ControlSocket, cfg.ControlGroup, started.ControlSocket, started.ControlGroup)
 }
 
 // openTable opens IPVS and makes sure that it has what the configuration needs,

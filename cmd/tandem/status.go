@@ -81,7 +81,10 @@ func renderStatus(out io.Writer, s director.Snapshot) error {
 	}
 	fmt.Fprintf(w, "\nconnection sync\t%s\n", syncInWords(s.Sync))
 	if s.Repairs != (director.RepairStatus{}) {
-		fmt.Fprintf(w, "put back after others changed them\t%s, %s\n", count(s.Repairs.Addresses, "virtual IP"), count(s.Repairs.Table, "table change"))
+		fmt.Fprintf(w, "put back after others changed them\t%s, %s, %s\n", count(s.Repairs.Addresses, "virtual IP"), count(s.Repairs.Table, "table change"), count(s.Repairs.Sysctls, "sysctl"))
+	}
+	if len(s.Drops) > 0 {
+		fmt.Fprintf(w, "packets dropped\t%s\n", dropsInWords(s.Drops))
 	}
 	if len(s.Foreign) > 0 {
 		fmt.Fprintf(w, "services of others, left alone\t%s\n", strings.Join(s.Foreign, ", "))
@@ -100,6 +103,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	}
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
+	}
+	for _, remark := range r.Remarks {
+		fmt.Fprintf(w, "  note\t%s\n", remark)
 	}
 	for _, a := range r.Addresses {
 		held := "not held"
@@ -124,6 +130,14 @@ func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s of %d\t%d\t%d\t%s\n", srv.Address, verdictInWords(at, srv), weight, srv.Configured, srv.Active, srv.Inactive, whyInWords(srv))
 	}
+}
+
+func dropsInWords(drops []director.DropStatus) string {
+	var words []string
+	for _, d := range drops {
+		words = append(words, fmt.Sprintf("%d %s on %s", d.Packets, d.Reason, d.Interface))
+	}
+	return strings.Join(words, ", ")
 }
 
 func verdictInWords(at time.Time, s director.ServerStatus) string {

@@ -42,7 +42,8 @@ func richSnapshot() director.Snapshot {
 				},
 			},
 			{
-				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
+				Remarks: []string{"10.0.0.2 advertises every 1s, this router has another advert_interval"},
+				Name:    "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
 				Peer:      &director.PeerStatus{Address: netip.MustParseAddr("10.0.0.2"), Priority: 150},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
 			},
@@ -63,6 +64,7 @@ func richSnapshot() director.Snapshot {
 		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
 		Conflicts: []director.Conflict{{Address: netip.MustParseAddr("10.0.0.100"), Interface: "eth0", MAC: "02:00:00:00:00:66", Count: 3, Last: ago(4 * time.Second)}},
 		Repairs:   director.RepairStatus{Addresses: 1, Table: 2},
+		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", Reason: "unknown-vrid", Packets: 3}},
 		Problems:  []string{"the last reload was refused, the older configuration runs: /etc/tandem/tandem.toml:3: no"},
 	}
 }
@@ -77,7 +79,7 @@ func TestRenderStatus(t *testing.T) {
 
 func TestRenderQuietStatus(t *testing.T) {
 	s := richSnapshot()
-	s.Problems, s.Conflicts, s.Foreign, s.Services, s.Repairs = nil, nil, nil, nil, director.RepairStatus{}
+	s.Problems, s.Conflicts, s.Foreign, s.Services, s.Drops, s.Repairs = nil, nil, nil, nil, nil, director.RepairStatus{}
 	s.Routers, s.Sync = s.Routers[:1], director.SyncStatus{Mode: "off"}
 	var out bytes.Buffer
 	if err := renderStatus(&out, s); err != nil {

@@ -93,12 +93,20 @@ func (c *Conn) PrimaryAddr() netip.Addr {
 	return netip.Addr{}
 }
 
+// VirtualChanged says that Options.Virtual gives other answers now.
+func (c *Conn) VirtualChanged() { c.refreshPrimary() }
+
 func (c *Conn) refreshPrimary() {
 	ip, err := c.port.links.PrimaryIPv4(c.port.ifname, c.opts.Virtual)
-	if err != nil {
-		ip = netip.Addr{} // Send says what is missing
+	switch {
+	case err == nil:
+		c.primary.Store(&ip)
+	case errors.Is(err, netif.ErrNoAddress), errors.Is(err, netif.ErrNoInterface):
+		c.primary.Store(&netip.Addr{}) // Send says what is missing
+	default:
+		// The kernel could not be asked. That is no reason to fall silent: the
+		// address is most likely the same, and the next event asks again.
 	}
-	c.primary.Store(&ip)
 }
 
 // interfaceChanged follows the primary address. A takeover brings one event for
