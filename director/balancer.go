@@ -130,10 +130,29 @@ func (b *balancer) pass() error {
 	}
 	b.mu.Unlock()
 	if len(ops) > 0 {
-		_, err = b.read()
-		errs = append(errs, err)
+		if have, err = b.read(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, b.strike(want, have))...)
+}
+
+// strike gives up what is neither wanted nor there any more: a service that
+// somebody makes later under that address is theirs.
+func (b *balancer) strike(want, have ipvsctl.Table) error {
+	b.mu.Lock()
+	n := len(b.owned)
+	maps.DeleteFunc(b.owned, func(k ipvsctl.ServiceKey, _ bool) bool {
+		_, wanted := want[k]
+		_, there := have[k]
+		return !wanted && !there
+	})
+	struck := len(b.owned) < n
+	b.mu.Unlock()
+	if !struck {
+		return nil
+	}
+	return b.books.services(b.owned)
 }
 
 // read reads the kernel's table, for the pass and for status.

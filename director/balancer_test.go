@@ -160,6 +160,13 @@ func TestBalancerOwnership(t *testing.T) {
 		b.SetConfig(config(t, routerWeb))
 		synctest.Wait()
 		wantText(t, "service", w.weights("10.0.0.100:80"), "absent")
+		wantList(t, "ledger", w.ledger.Services)
+		// From now on it is whoever's makes it.
+		w.edit(func() {
+			w.table[key("10.0.0.100:80")] = ipvsctl.Entry{Service: ipvsctl.Service{ServiceKey: key("10.0.0.100:80")}}
+		})
+		after(2 * balancerResync)
+		wantText(t, "made by hand", w.weights("10.0.0.100:80"), "map[]")
 	})
 	bubble(t, "a service of an earlier run", func(t *testing.T, w *world) {
 		w.ledger.Services = []ipvsctl.ServiceKey{key("10.0.0.7:25")}

@@ -234,9 +234,14 @@ func (d *Director) HoldsIP(ip netip.Addr, interfaceName string) (held, fresh boo
 	return held, fresh
 }
 
-// Alive says whether both loops have passed lately. The service manager's
-// watchdog is fed only then.
+// Alive says whether the loops have passed lately and no active election has
+// fallen silent. The service manager's watchdog is fed only then.
 func (d *Director) Alive(at time.Time) bool {
 	const late = 10 * time.Second
+	for _, r := range d.currentRouters() {
+		if s := r.election.Status(); s.Role.State == vrrp.Active && at.Sub(s.AdvertAt) > late {
+			return false
+		}
+	}
 	return d.holder.passes.within(late, at) && d.balancer.passes.within(maxResync+late, at)
 }

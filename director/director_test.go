@@ -178,6 +178,30 @@ func TestSlowTable(t *testing.T) {
 	})
 }
 
+// An election whose goroutine hangs is a reason to start anew.
+func TestAliveElections(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		d := direct(t, w, w.options(config(t, routerWeb)))
+		d.active(t, idWeb)
+		e := d.election(t, idWeb)
+		e.mu.Lock()
+		e.status.AdvertAt = time.Now()
+		e.mu.Unlock()
+		after(sec(10))
+		if !d.Alive(time.Now()) {
+			t.Error("the watchdog bites too early")
+		}
+		after(sec(1))
+		if d.Alive(time.Now()) {
+			t.Error("an active election that is silent is not noticed")
+		}
+		e.become(vrrp.Backup, false)
+		if !d.Alive(time.Now()) {
+			t.Error("a backup has to advertise")
+		}
+	})
+}
+
 // A process that was frozen must not take an address back on the strength of
 // an old role.
 func TestFresh(t *testing.T) {

@@ -441,6 +441,7 @@ func (e *fakeElection) become(s vrrp.State, hold bool) {
 	e.mu.Lock()
 	e.status.Role = role
 	e.status.LastSent = time.Now().Add(24 * time.Hour)
+	e.status.AdvertAt = e.status.LastSent
 	e.mu.Unlock()
 }
 
