@@ -76,6 +76,9 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 	have[va] = true
 	c.renewed, c.lease = now, a.Lease
 	h.claims[va] = c
+	h.mu.Lock()
+	h.ensured[va] = now
+	h.mu.Unlock()
 	return c.due(), nil
 }
 
@@ -121,6 +124,9 @@ func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have 
 				h.announcer.Cancel([]configs.VirtualAddress{a})
 			}
 			delete(h.claims, a)
+			h.mu.Lock()
+			delete(h.ensured, a)
+			h.mu.Unlock()
 		}
 		if !have[a] {
 			continue

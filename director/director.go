@@ -110,6 +110,7 @@ func (d *Director) makeRouter(rc configs.VirtualRouter) (*router, error) {
 		return nil, err
 	}
 	g.election = election
+	g.failing = func(at time.Time) string { return d.holder.Failing(at, id) }
 	return &router{cfg: rc, election: election, gate: g}, nil
 }
 

@@ -24,6 +24,8 @@ const (
 	// not keep the last director of a pair from serving.
 	probeRetry = 200 * time.Millisecond
 	probeTries = 5
+	// holdCheck is how often an active router is asked whether it has its addresses.
+	holdCheck = 250 * time.Millisecond
 )
 
 // gate decides when a virtual router takes part in its election: its
@@ -34,7 +36,8 @@ const (
 // still answer for the address. A probe that finds a holder is no conflict when
 // an advertisement of the router is heard: then the holder is the active.
 type gate struct {
-	election Election // set before Run
+	election Election               // set before Run
+	failing  func(time.Time) string // why it cannot hold its addresses, see holder.Failing
 	links    func() (map[string]Link, error)
 	probe    func(context.Context, string, netip.Addr) (net.HardwareAddr, error)
 	log      *slog.Logger
@@ -52,11 +55,12 @@ type gate struct {
 
 func newGate(cfg configs.VirtualRouter, o Options) *gate {
 	return &gate{
-		links: o.Links,
-		probe: o.Probe,
-		log:   o.Log.With("part", "gate"),
-		kick:  make(chan struct{}, 1),
-		cfg:   cfg,
+		failing: func(time.Time) string { return "" },
+		links:   o.Links,
+		probe:   o.Probe,
+		log:     o.Log.With("part", "gate"),
+		kick:    make(chan struct{}, 1),
+		cfg:     cfg,
 	}
 }
 
@@ -99,10 +103,18 @@ func (g *gate) SetConfig(cfg configs.VirtualRouter) {
 func (g *gate) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	held := time.NewTicker(holdCheck)
+	defer held.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case at := <-held.C:
+			if fault := g.failing(at); fault != "" && g.primary.IsValid() {
+				g.shut(g.config(), fault)
+				timer.Reset(gateResync)
+			}
+			continue
 		case <-g.kick:
 		case <-timer.C:
 		}
@@ -110,12 +122,15 @@ func (g *gate) Run(ctx context.Context) {
 	}
 }
 
+func (g *gate) config() configs.VirtualRouter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cfg
+}
+
 // look checks once and returns when to check again without being asked.
 func (g *gate) look(ctx context.Context) time.Duration {
-	g.mu.Lock()
-	cfg := g.cfg
-	g.mu.Unlock()
-
+	cfg := g.config()
 	links, err := g.links()
 	if err != nil {
 		g.log.Error("links could not be read; trying again", "router", cfg.Name, "err", err)

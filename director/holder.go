@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -38,8 +39,9 @@ type holder struct {
 	orphans map[configs.VirtualAddress]bool // ours, no longer configured, perhaps still in the kernel
 	syncs   bool                            // the sync daemons are ours, or were
 	repairs int
-	have    map[configs.VirtualAddress]bool // at the last pass; replaced, never changed
-	running map[SyncRole]SyncDaemon         // at the last pass; replaced, never changed
+	have    map[configs.VirtualAddress]bool      // at the last pass; replaced, never changed
+	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it
+	running map[SyncRole]SyncDaemon              // at the last pass; replaced, never changed
 
 	// Only the loop's own goroutine uses this.
 	claims map[configs.VirtualAddress]claim
@@ -57,8 +59,11 @@ const (
 	// to. Address events wake it earlier; this is for events that were lost.
 	holderResync = time.Second
 	// retryAfter is when a pass that failed, or that found an election stale, is
-	// tried again.
+	// tried again. Each further failure doubles it, up to holderResync.
 	retryAfter = 50 * time.Millisecond
+	// unheldLimit is how long an active router may be without an address that has
+	// no lease. One with a lease may be without renewal for three quarters of it.
+	unheldLimit = 2 * time.Second
 )
 
 func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *holder {
@@ -75,6 +80,7 @@ func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *h
 		again:     make(map[RouterID]bool),
 		orphans:   make(map[configs.VirtualAddress]bool),
 		syncs:     books.owned.Sync,
+		ensured:   make(map[configs.VirtualAddress]time.Time),
 		claims:    make(map[configs.VirtualAddress]claim),
 	}
 	for _, a := range books.owned.Addresses {
@@ -147,22 +153,53 @@ func (h *holder) Holding(ip netip.Addr, interfaceName string) (va configs.Virtua
 func (h *holder) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	retry := retryAfter
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.wake:
+			retry = retryAfter // this pass is about something new
 		case <-timer.C:
 		}
 		start := time.Now()
 		next, err := h.pass(start)
 		h.passes.note(h.log, start, err)
-		if err != nil {
-			next = earliest(next, start.Add(retryAfter))
+		if err == nil {
+			retry = retryAfter
+		} else {
+			next = earliest(next, start.Add(retry))
+			retry = min(2*retry, holderResync)
 		}
 		timer.Reset(time.Until(next))
 	}
 	return nil
+}
+
+// Failing says why an active router should rather be none: the kernel has not
+// taken an address of it for so long that clients find nobody there, or soon will.
+// It does not wait for a pass that hangs. Empty: all is well.
+func (h *holder) Failing(at time.Time, id RouterID) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hold, _ := DesiredAddresses(h.cfg, h.roles)
+	for _, a := range hold {
+		if a.Router != id || !a.renew() || a.Lease == 0 && h.have[a.VirtualAddress] {
+			continue
+		}
+		limit := unheldLimit
+		if a.Lease > 0 {
+			limit = a.Lease * 3 / 4
+		}
+		since := h.ensured[a.VirtualAddress]
+		if since.Before(a.Role.Since) {
+			since = a.Role.Since
+		}
+		if at.Sub(since) >= limit {
+			return fmt.Sprintf("the kernel has not taken %s on %s for %v", a.Prefix, a.Interface, at.Sub(since).Round(time.Millisecond))
+		}
+	}
+	return ""
 }
 
 // pass brings addresses and daemons in line once, and says when to look again.

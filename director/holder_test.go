@@ -151,7 +151,7 @@ func TestHolderLease(t *testing.T) {
 		after(sec(10))
 		w.wantHeld()
 		w.setStale(h, false)
-		after(retryAfter)
+		after(holderResync)
 		w.wantHeld(vipWeb)
 	})
 	bubble(t, "not added while the election is stale", func(t *testing.T, w *world) {
@@ -244,7 +244,7 @@ func TestHolderErrors(t *testing.T) {
 				t.Errorf("problem: %q", p)
 			}
 			w.fail(op, false)
-			after(retryAfter)
+			after(holderResync)
 			w.wantHeld(vipWeb)
 			wantText(t, "daemons", w.syncs(), "[backup master]")
 			wantText(t, "problem", h.view().problem, "")
@@ -280,7 +280,7 @@ func TestHolderErrors(t *testing.T) {
 			t.Error("an address that is to go is still announced")
 		}
 		w.fail("remove ", false)
-		after(retryAfter)
+		after(holderResync)
 		w.wantHeld()
 	})
 	bubble(t, "the request to announce outlives a failed pass", func(t *testing.T, w *world) {
@@ -291,7 +291,7 @@ func TestHolderErrors(t *testing.T) {
 		h.Announce(idWeb)
 		after(sec(0.2))
 		w.fail("list", false)
-		after(retryAfter)
+		after(holderResync)
 		if !slices.Contains(w.steps(), "announce 10.0.0.100/32") {
 			t.Error("forgotten")
 		}
@@ -308,7 +308,7 @@ func TestHolderOrphans(t *testing.T) {
 		after(sec(1))
 		wantList(t, "ledger while it is there", w.ledger.Addresses, vipWeb, left)
 		w.fail("remove ", false)
-		after(retryAfter)
+		after(holderResync)
 		w.wantHeld()
 		wantList(t, "ledger after", w.ledger.Addresses, vipWeb)
 	})
@@ -324,7 +324,7 @@ func TestHolderOrphans(t *testing.T) {
 		after(sec(0.5))
 		w.wantHeld(vipTwo, vipInside)
 		w.fail("remove ", false)
-		after(retryAfter)
+		after(holderResync)
 		w.wantHeld(vipTwo)
 		// The older configuration is still one that a reload may fall back to.
 		wantList(t, "ledger", w.ledger.Addresses, vipTwo, vipInside)
