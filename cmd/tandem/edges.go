@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"tandem/configs"
@@ -39,14 +40,26 @@ func (a addresses) Remove(v configs.VirtualAddress) error { return a.h.Remove(ne
 const syncMaxLen = 8 + 36
 
 // syncDaemons are the kernel's connection-sync daemons as the director wants
-// them.
-type syncDaemons struct{ h *kernel.Handle }
+// them. A daemon is bound to its interface by index and reports the name: when an
+// interface is removed and made again, it runs on and neither sends nor hears. One
+// goroutine at a time may use them.
+type syncDaemons struct {
+	h     *kernel.Handle
+	links *netif.Handle
+	bound map[director.SyncRole]int // index of the interface when it was started here
+}
+
+func newSyncDaemons(h *kernel.Handle, links *netif.Handle) syncDaemons {
+	return syncDaemons{h, links, make(map[director.SyncRole]int)}
+}
 
 var kernelRole = map[director.SyncRole]kernel.Role{
 	director.SyncMaster: kernel.Master,
 	director.SyncBackup: kernel.Backup,
 }
 
+// Running leaves out a daemon whose interface is not the one that it was started
+// on.
 func (s syncDaemons) Running() (map[director.SyncRole]director.SyncDaemon, error) {
 	list, err := s.h.Daemons()
 	if err != nil {
@@ -55,7 +68,7 @@ func (s syncDaemons) Running() (map[director.SyncRole]director.SyncDaemon, error
 	out := make(map[director.SyncRole]director.SyncDaemon)
 	for _, d := range list {
 		for role, k := range kernelRole {
-			if k == d.Role {
+			if k == d.Role && !s.adrift(role, d.Interface) {
 				out[role] = director.SyncDaemon{Interface: d.Interface, ID: d.SyncID}
 			}
 		}
@@ -63,15 +76,43 @@ func (s syncDaemons) Running() (map[director.SyncRole]director.SyncDaemon, error
 	return out, nil
 }
 
+// adrift says whether a daemon is bound to an interface that is gone.
+func (s syncDaemons) adrift(role director.SyncRole, interfaceName string) bool {
+	index, known := s.bound[role]
+	if !known {
+		return false
+	}
+	link, err := s.links.Link(interfaceName)
+	return err == nil && link.Index != index
+}
+
+// Start also replaces a daemon that is adrift.
 func (s syncDaemons) Start(role director.SyncRole, d director.SyncDaemon) error {
+	if s.adrift(role, d.Interface) {
+		if err := s.Stop(role); err != nil {
+			return err
+		}
+	}
 	k := kernel.Daemon{Role: kernelRole[role], Interface: d.Interface, SyncID: d.ID}
 	if role == director.SyncMaster {
 		k.MaxLen = syncMaxLen
 	}
-	return s.h.StartDaemon(k)
+	link, err := s.links.Link(d.Interface)
+	if err != nil {
+		return fmt.Errorf("start the sync %s: %w", role, err)
+	}
+	if err := s.h.StartDaemon(k); err != nil {
+		return err
+	}
+	s.bound[role] = link.Index
+	return nil
 }
 
-func (s syncDaemons) Stop(role director.SyncRole) error { return s.h.StopDaemon(kernelRole[role]) }
+// Stop stops the daemon of a role, if it runs.
+func (s syncDaemons) Stop(role director.SyncRole) error {
+	delete(s.bound, role)
+	return s.h.StopDaemon(kernelRole[role])
+}
 
 // sysctls is package sysctl as an interface.
 type sysctls struct{}

@@ -134,7 +134,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Links:       net.state,
 		Probe:       net.probe,
 		Table:       table,
-		Sync:        syncDaemons{table.Handle},
+		Sync:        newSyncDaemons(table.Handle, links),
 		Sysctls:     sysctls{},
 		Ledger:      s.ledger(),
 		Checks:      checks,
