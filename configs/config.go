@@ -88,8 +88,8 @@ type Check struct {
 	// The rest has its zero value unless Type is http.
 
 	Method    string // GET or HEAD
-	Host      string // Host header; empty: the server's address
-	Path      string // begins with /
+	Host      string // Host header, a host[:port] of a URL; empty: the server's address
+	Path      string // begins with /, has valid escapes and no fragment; may have a query
 	StatusMin int    // lowest good status, 100-599
 	StatusMax int    // highest good status, 100-599
 }

@@ -107,6 +107,9 @@ func checkConfig(t *testing.T, c *Config) {
 		if len(s.Virtual) == 0 || len(s.Servers) == 0 || s.Check.Interval <= 0 || s.Check.Timeout <= 0 {
 			t.Errorf("service %+v", s)
 		}
+		if s.Check.Type == "http" {
+			checkRequest(t, s.Check)
+		}
 		for _, v := range s.Virtual {
 			if !vips[v.Addr()] || v.Port() == 0 {
 				t.Errorf("virtual %s", v)

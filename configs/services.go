@@ -75,7 +75,7 @@ func readCheck(t *table) Check {
 	}
 	h := Check{
 		Method: read(t, "method", "GET", oneOf("GET", "HEAD")),
-		Host:   read(t, "host", "", hostName),
+		Host:   read(t, "host", "", httpHost),
 		Path:   read(t, "path", "/", httpPath),
 	}
 	h.StatusMin, h.StatusMax = readExpect(t.table("expect"))

@@ -38,8 +38,6 @@ var (
 	// its IFNAMSIZ.
 	interfaceName = word("the name of an interface", "use 1 to 15 characters without space, slash or colon", 15,
 		func(s string) bool { return visible(s) && !strings.ContainsAny(s, "/:") && s != "." && s != ".." })
-	hostName = word("a host name", `write for example "www.example.com"`, 255, visible)
-	httpPath = word("a path from the root", `write for example "/healthz"`, 2048, visibleRooted)
 	// sun_path of sockaddr_un (unix(7)) has room for 107 bytes.
 	socketPath = word("the absolute path of a socket", `write for example "`+defaultSocket+`", at most 107 characters`, 107, visibleRooted)
 )
