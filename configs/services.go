@@ -5,18 +5,15 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// schedulers are the kernel's (net/netfilter/ipvs/ip_vs_*.c).
-var schedulers = []string{
-	"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos",
-}
+	"tandem/ipvsctl"
+)
 
 func readService(t *table) Service {
 	s := Service{
 		Name:        need(t, "name", `"http"`, name),
 		Protocol:    read(t, "protocol", "tcp", oneOf("tcp", "udp", "sctp")),
-		Scheduler:   read(t, "scheduler", "wlc", oneOf(schedulers...)),
+		Scheduler:   read(t, "scheduler", "wlc", oneOf(ipvsctl.Schedulers()...)),
 		Forwarding:  read(t, "forwarding", "direct", oneOf("direct", "masquerade")),
 		Persistence: read(t, "persistence", 0, span(0, maxPersistence, time.Second)),
 		OnFailure:   read(t, "on_failure", "remove", oneOf("remove", "quiesce")),

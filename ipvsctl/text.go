@@ -15,14 +15,6 @@ var schedulers = []string{
 // given kernel may lack some.
 func Schedulers() []string { return slices.Clone(schedulers) }
 
-// ParseScheduler returns name if it is one of Schedulers.
-func ParseScheduler(name string) (string, error) {
-	if !slices.Contains(schedulers, name) {
-		return "", fmt.Errorf("unknown scheduler %q: use one of %s", name, strings.Join(schedulers, " "))
-	}
-	return name, nil
-}
-
 // String returns the name that ParseProtocol accepts, or the number of a
 // protocol that IPVS does not balance.
 func (p Protocol) String() string {

@@ -18,16 +18,10 @@ func TestParseWords(t *testing.T) {
 			t.Errorf("ParseForwarding(%q) = %v, %v", f, got, err)
 		}
 	}
-	for _, s := range Schedulers() {
-		if got, err := ParseScheduler(s); got != s || err != nil {
-			t.Errorf("ParseScheduler(%q) = %v, %v", s, got, err)
-		}
-	}
 	errs := map[string]func(string) error{
 		`unknown protocol "icmp": use tcp, udp or sctp`: func(string) error { _, err := ParseProtocol("icmp"); return err },
 		// The kernel reports local; nobody configures it.
-		`unknown forwarding "local": use direct, masquerade or tunnel`:                              func(string) error { _, err := ParseForwarding("local"); return err },
-		`unknown scheduler "none": use one of rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos`: func(string) error { _, err := ParseScheduler("none"); return err },
+		`unknown forwarding "local": use direct, masquerade or tunnel`: func(string) error { _, err := ParseForwarding("local"); return err },
 	}
 	for want, parse := range errs {
 		if err := parse(""); err == nil || err.Error() != want {
