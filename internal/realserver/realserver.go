@@ -22,10 +22,6 @@ import (
 	"tandem/internal/sysctl"
 )
 
-// DefaultState is the usual path of the state file. The directory is empty after
-// a boot, as are the changes that the file describes.
-const DefaultState = "/run/tandem/realserver.json"
-
 const loopback = "lo"
 
 // parameter is a sysctl that keeps the machine silent.

@@ -131,23 +131,6 @@ func (h *Handle) Timeouts() (Timeouts, error) {
 	return Timeouts{TCP: c.TimeoutTCP, TCPFin: c.TimeoutTCPFin, UDP: c.TimeoutUDP}, nil
 }
 
-// SetTimeouts changes the timeouts that are not 0. Each must be a whole number
-// of seconds.
-func (h *Handle) SetTimeouts(t Timeouts) error {
-	for _, d := range []time.Duration{t.TCP, t.TCPFin, t.UDP} {
-		if d < 0 || d%time.Second != 0 {
-			return fmt.Errorf("set the timeouts: %s is not a whole number of seconds", d)
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	err := h.moby.SetConfig(&ipvs.Config{TimeoutTCP: t.TCP, TimeoutTCPFin: t.TCPFin, TimeoutUDP: t.UDP})
-	if err != nil {
-		return fmt.Errorf("set the timeouts: %w", explain(err))
-	}
-	return nil
-}
-
 // explain puts the errors that any request can have into words.
 func explain(err error) error {
 	switch {

@@ -110,24 +110,15 @@ func TestOpenIsQuiet(t *testing.T) {
 	}
 }
 
+// TestTimeouts has ipvsadm set them; 0 leaves one as it is.
 func TestTimeouts(t *testing.T) {
 	enterNamespace(t)
 	h := open(t)
-	if err := h.SetTimeouts(Timeouts{TCP: time.Hour, UDP: 30 * time.Second}); err != nil {
-		t.Fatal(err)
-	}
+	ipvsadm(t, "", "--set", "3600", "0", "30")
 	got, err := h.Timeouts()
 	// 120 s is the kernel's default, which nobody has changed.
 	if want := (Timeouts{TCP: time.Hour, TCPFin: 2 * time.Minute, UDP: 30 * time.Second}); got != want || err != nil {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
-	}
-	if out := ipvsadm(t, "", "-L", "--timeout"); out != "Timeout (tcp tcpfin udp): 3600 120 30\n" {
-		t.Errorf("ipvsadm says %q", out)
-	}
-	for _, bad := range []Timeouts{{TCP: time.Millisecond}, {UDP: -time.Second}} {
-		if err := h.SetTimeouts(bad); err == nil {
-			t.Errorf("%+v was accepted", bad)
-		}
 	}
 }
 
