@@ -25,8 +25,11 @@ var pure = []string{"vrrp", "healthcheck", "ipvsctl", "configs"}
 
 // Imports and calls that a pure package must not have.
 var (
-	impureImports = []string{"context", "log", "log/slog", "net", "os", "sync", "sync/atomic", "syscall", "golang.org/x/sys/unix", "math/rand", "math/rand/v2"}
-	impureCalls   = map[string][]string{"time": {"Now", "Sleep", "After", "NewTimer", "NewTicker", "AfterFunc", "Tick", "Since", "Until"}}
+	impureImports = []string{
+		"context", "crypto/rand", "golang.org/x/sys/unix", "log", "log/slog", "math/rand", "math/rand/v2",
+		"net", "net/http", "os", "os/exec", "os/signal", "sync", "sync/atomic", "syscall",
+	}
+	impureCalls = map[string][]string{"time": {"Now", "Sleep", "After", "NewTimer", "NewTicker", "AfterFunc", "Tick", "Since", "Until"}}
 )
 
 // cores know nothing of one another: package director brings them together.
