@@ -63,7 +63,7 @@ type Options struct {
 // Stats counts what the schedule did. The counters only grow.
 type Stats struct {
 	Started uint64 // probes
-	Skipped uint64 // ticks without a probe, because the one before was still out
+	Skipped uint64 // ticks without a probe: the one before was still out, or this process stood still
 	Stuck   uint64 // probes that did not return at their deadline
 	Local   uint64 // probes that could not be made (healthcheck.ReasonLocal)
 

@@ -94,9 +94,10 @@ func (r *Runner) turn(ctx context.Context) (next time.Time, some bool) {
 }
 
 // tick is the moment at which a probe of e should start. A tick that finds the
-// one before still on its way is skipped.
+// one before still on its way is skipped, and so are those that this process
+// slept through, but for one.
 func (r *Runner) tick(e *entry, now time.Time) {
-	r.advance(e, now)
+	r.stats.Skipped += r.advance(e, now)
 	f := e.flight
 	switch {
 	case f == nil && !e.queued:
@@ -111,17 +112,21 @@ func (r *Runner) tick(e *entry, now time.Time) {
 	r.stats.Skipped++
 }
 
-// advance sets the next tick. The first one of a target was pulled forward to
+// advance sets the next tick, after now, and returns how many more than this one
+// it has passed over: after a day of standstill they are not worth a step each,
+// while the lock is held. The first one of a target was pulled forward to
 // know the server soon; the second is put at random within the interval, and
 // fixes the phase. So the probes of thousands of targets spread evenly, no
 // matter that the targets came all at once.
-func (r *Runner) advance(e *entry, now time.Time) {
+func (r *Runner) advance(e *entry, now time.Time) (passed uint64) {
 	if !e.phased {
 		e.phased = true
 		e.due = now.Add(1 + time.Duration(r.o.Rand.Int64N(int64(e.interval()))))
-		return
+		return 0
 	}
-	e.due = e.due.Add(e.interval())
+	n := now.Sub(e.due) / e.interval()
+	e.due = e.due.Add((n + 1) * e.interval())
+	return uint64(n)
 }
 
 // startWaiting starts probes while there are places.

@@ -208,4 +208,31 @@ func TestStandstill(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a day", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const day = 24 * time.Hour
+			w := newWorld(runner.Options{})
+			trigger, one := target(1), target(2)
+			trigger.Interval = 100 * day
+			// Its verdict comes when the other one keeps its phase.
+			trigger.Timeout = 4 * time.Second
+			w.set(trigger, answers(3*time.Second, healthcheck.ReasonOK))
+			hold(w, trigger, day)
+			w.SetTargets([]healthcheck.Target{trigger, one})
+			w.start(t)
+			pass(day + 10*time.Second)
+			starts := w.started(one)
+			var asleep time.Duration
+			for i := 2; i < len(starts); i++ {
+				asleep = max(asleep, starts[i].Sub(starts[i-1]))
+			}
+			if last := starts[len(starts)-1]; last.Sub(starts[1])%one.Interval != 0 {
+				t.Errorf("the phase is lost: the last probe is %v after the second", last.Sub(starts[1]))
+			}
+			// One probe stands for all the ticks of that day.
+			if want, got := uint64(day/one.Interval)-1, w.Stats().Skipped; got != want || asleep < day-time.Second {
+				t.Errorf("%d ticks skipped, want %d; longest gap %v", got, want, asleep)
+			}
+		})
+	})
 }
