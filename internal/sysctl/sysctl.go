@@ -37,7 +37,7 @@ func (t tree) get(key string) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read sysctl %s: %w", key, explain(err))
+		return "", fmt.Errorf("read sysctl %s: %w", key, explain(key, err))
 	}
 	return strings.Join(strings.Fields(string(b)), " "), nil
 }
@@ -51,12 +51,12 @@ func (t tree) set(key, value string) error {
 	// procfs would answer a creation with "permission denied".
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("write sysctl %s=%q: %w", key, value, explain(err))
+		return fmt.Errorf("write sysctl %s=%q: %w", key, value, explain(key, err))
 	}
 	// One write: the kernel parses each write(2) by itself.
 	_, err = f.WriteString(value + "\n")
 	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write sysctl %s=%q: %w", key, value, explain(err))
+		return fmt.Errorf("write sysctl %s=%q: %w", key, value, explain(key, err))
 	}
 	return nil
 }
@@ -69,16 +69,20 @@ func (t tree) path(key string) (string, error) {
 	return filepath.Join(string(t), key), nil
 }
 
-// explain reduces a file error to its cause and adds what to do about it.
-func explain(err error) error {
+// explain reduces a file error to its cause and adds what to do about it. To
+// what is below net/ the kernel gives root's access by capability alone
+// (net_ctl_permissions in net/sysctl_net.c); the rest belongs to root.
+func explain(key string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: the kernel module or the interface it belongs to is not there", err)
+	case errors.Is(err, fs.ErrPermission) && strings.HasPrefix(key, "net/"):
+		return fmt.Errorf("%w: needs CAP_NET_ADMIN", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: needs root and CAP_NET_ADMIN", err)
+		return fmt.Errorf("%w: needs root", err)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: /proc/sys is mounted read-only here, as in an unprivileged container", err)
 	case errors.Is(err, syscall.EINVAL):
