@@ -252,7 +252,7 @@ func leftNothing(t *testing.T, p *drill.Pair, i int) {
 	if err != nil || len(table) != 0 {
 		t.Errorf("services are left: %v, %v", table, err)
 	}
-	for key, before := range map[string]string{"net/ipv4/vs/sync_threshold": "3\t50", "net/ipv4/vs/expire_nodest_conn": "0", "net/ipv4/conf/eth0/send_redirects": "1"} {
+	for key, before := range map[string]string{"net/ipv4/vs/sync_threshold": "3\t50", "net/ipv4/vs/expire_nodest_conn": "0", "net/ipv4/conf/eth0/send_redirects": "1", "net/ipv4/conf/eth0/arp_ignore": "0"} {
 		if now, err := p.Directors[i].Sysctl(key); err != nil || now != before {
 			t.Errorf("%s is left at %q (%v), it was %q", key, now, err, before)
 		}

@@ -66,7 +66,7 @@ func (s Sysctl) String() string { return s.Key + " = " + s.Want }
 // module ip_vs is loaded.
 func Profile(in ProfileInput) []Sysctl {
 	// Forwarding comes first: changing it makes the kernel reset other settings.
-	return slices.Concat(forwarding(in), interfaces(in), balancing(in), synchronisation(in))
+	return slices.Concat(forwarding(in), interfaces(in), resolution(in), balancing(in), synchronisation(in))
 }
 
 func forwarding(in ProfileInput) []Sysctl {
@@ -93,6 +93,34 @@ func interfaces(in ProfileInput) []Sysctl {
 				Why: "a redirect would tell neighbours to send around the director"},
 			Sysctl{Key: "net/ipv4/conf/" + name + "/rp_filter", Want: "2", Accept: []string{"0"},
 				Why: "strict filtering drops packets of clients that are routed back another way"})
+	}
+	return settings
+}
+
+// resolution returns how ARP deals with virtual IPs. By the kernel's defaults a
+// host owns its addresses, not an interface: with two interfaces on one segment
+// either answers for a virtual IP and asks in its name, so that neighbours send
+// to one that has no address of the virtual router, over a link nobody watches.
+//
+// Not "all": other interfaces may answer for what is elsewhere on purpose. On
+// those named here it ends that a virtual IP on lo, or on another network's
+// interface, is resolved too. Takeovers of such an address never worked that
+// way, because it is announced on its own interface alone: it must be routed to
+// the directors. An interface without an address of its own still asks in the
+// name of a virtual IP, having no other.
+//
+// The larger value of "all" and the interface counts. An arp_ignore of 2, which
+// answers only to neighbours of the same subnet, is no less good; 3 would not
+// ask for the interface, and an arp_announce of 1 lets a virtual IP of the
+// neighbour's subnet pass.
+func resolution(in ProfileInput) []Sysctl {
+	var settings []Sysctl
+	for _, name := range in.Interfaces {
+		settings = append(settings,
+			Sysctl{Key: "net/ipv4/conf/" + name + "/arp_ignore", Want: "1", Accept: []string{"2"},
+				Why: "of two interfaces on one segment, only the one that has a virtual IP may answer for it"},
+			Sysctl{Key: "net/ipv4/conf/" + name + "/arp_announce", Want: "2",
+				Why: "an ARP request in the name of a virtual IP would point neighbours at whatever interface asks"})
 	}
 	return settings
 }

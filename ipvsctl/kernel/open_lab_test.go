@@ -153,7 +153,7 @@ func TestProfile(t *testing.T) {
 			}
 		}
 	}
-	for _, key := range []string{"net/ipv4/ip_forward", "net/ipv4/vs/sync_threshold", "net/ipv4/vs/expire_nodest_conn", "net/ipv4/conf/lo/send_redirects"} {
+	for _, key := range []string{"net/ipv4/ip_forward", "net/ipv4/vs/sync_threshold", "net/ipv4/vs/expire_nodest_conn", "net/ipv4/conf/lo/send_redirects", "net/ipv4/conf/lo/arp_ignore"} {
 		if !slices.Contains(changed, key) {
 			t.Errorf("%s counts as satisfied with the kernel's default", key)
 		}
