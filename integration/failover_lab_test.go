@@ -19,6 +19,12 @@ const takeover = 2500 * time.Millisecond
 // leaseEnd is when the kernel has dropped the addresses of a dead daemon.
 const leaseEnd = 3500 * time.Millisecond
 
+// quarter is how many long-lived connections a failure may break: without
+// synchronisation it breaks all of them. Nearly every drill breaks none, but none
+// is no promise: what the dead director had not sent yet, and a datagram that a
+// machine that stood still has dropped, the survivor never learns.
+func quarter(f drill.Figures) int { return f.Streams / 4 }
+
 // A planned stop hands over before it lets go.
 func TestTermination(t *testing.T) {
 	each(t, drill.Options{}, func(t *testing.T, ctx context.Context, p *drill.Pair) {
@@ -43,7 +49,7 @@ func TestCrashOfTheDaemon(t *testing.T) {
 			}
 			return p.Release(0)
 		}})
-		expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+		expect(t, f, takeover, 100, quarter(f))
 		holder(t, ctx, p, 1)
 	})
 }
@@ -54,7 +60,7 @@ func TestCrashWithoutRelease(t *testing.T) {
 		f := under(t, ctx, p, 5*time.Second, drill.Step{Name: "kill -9", Wait: 2 * time.Second, Do: func() error {
 			return p.Crash(0)
 		}})
-		expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+		expect(t, f, takeover, 100, quarter(f))
 		holder(t, ctx, p, 1)
 		if _, err := p.StartDirector(0); err != nil {
 			t.Fatal(err)
@@ -70,7 +76,7 @@ func TestCrashWithoutRelease(t *testing.T) {
 func TestDeathOfTheHost(t *testing.T) {
 	each(t, drill.Options{}, func(t *testing.T, ctx context.Context, p *drill.Pair) {
 		f := under(t, ctx, p, 5*time.Second, drill.Step{Name: "host dies", Wait: 2 * time.Second, Do: p.Directors[0].Kill})
-		expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+		expect(t, f, takeover, 100, quarter(f))
 		if ok, err := p.Directors[1].Holds(lab.VIP); !ok || err != nil {
 			t.Errorf("the survivor holds the VIP: %v, %v", ok, err)
 		}
@@ -89,7 +95,7 @@ func TestFreeze(t *testing.T) {
 			}},
 			drill.Step{Name: "SIGCONT", Wait: time.Second, Do: p.Daemon(0).Thaw},
 		)
-		expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+		expect(t, f, takeover, 100, quarter(f))
 		holder(t, ctx, p, 1)
 		thawed := f.Marks[2].At
 		for i, b := range f.Result.Timeline.Buckets {
@@ -117,7 +123,7 @@ func TestLossOfTheLink(t *testing.T) {
 				return p.Directors[0].LinkUp(lab.LAN)
 			}},
 		)
-		expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+		expect(t, f, takeover, 100, quarter(f))
 		holder(t, ctx, p, 1)
 		if err := p.Settled(ctx); err != nil {
 			t.Fatal(err)
@@ -132,7 +138,7 @@ func TestLossOfTheInsideLink(t *testing.T) {
 	f := under(t, ctx, p, 4*time.Second, drill.Step{Name: "inside link down", Wait: 2 * time.Second, Do: func() error {
 		return p.Directors[0].LinkDown(lab.Inside)
 	}})
-	expect(t, f, takeover, 100, len(f.Result.Streams.Each))
+	expect(t, f, takeover, 100, quarter(f))
 	holder(t, ctx, p, 1)
 	if ok, err := p.Directors[1].Holds(lab.GatewayVIP); !ok || err != nil {
 		t.Errorf("the gateway address moved with the VIP: %v, %v", ok, err)
@@ -236,7 +242,7 @@ func TestThreeDirectors(t *testing.T) {
 		drill.Step{Name: "first dies", Wait: time.Second, Do: p.Directors[0].Kill},
 		drill.Step{Name: "second dies", Wait: 3 * time.Second, Do: p.Directors[1].Kill},
 	)
-	expect(t, f, takeover, 150, len(f.Result.Streams.Each))
+	expect(t, f, takeover, 150, quarter(f))
 	if ok, err := p.Directors[2].Holds(lab.VIP); !ok || err != nil {
 		t.Errorf("the last director holds the VIP: %v, %v", ok, err)
 	}
