@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,13 +30,15 @@ const planChanges = 2
 func planCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan",
-		Short: "Show what a start or a reload would change in the kernel, and change nothing",
+		Short: "Show which sysctls and IPVS entries a start or a reload would change, and change nothing",
 		Long: `Plan compares the configuration with the kernel: the sysctls that LVS needs,
-each with its reason, and the IPVS table.
+each with its reason, those that an earlier configuration changed and that would
+be put back, and the IPVS table. The virtual IPs and the connection-sync daemons
+are not in it: they go where the election goes.
 
 The verdicts are those of the running tandem; without one, every server is taken
-to be up. The exit status is 0 if nothing would change, 2 if something would,
-1 on an error.`,
+to be up. The exit status is 0 if none of these would change, 2 if some would, 1
+on an error.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := s.load()
@@ -71,11 +76,13 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 	for _, k := range owned.Services {
 		ours[k] = true
 	}
-	var changes []director.SysctlChange
+	var settings []ipvsctl.Sysctl
 	if cfg.SysctlProfile == "director" {
-		if changes, err = director.PlanSysctls(sysctl.Get, profile(cfg)); err != nil {
-			return 0, err
-		}
+		settings = profile(cfg)
+	}
+	changes, err := planSysctls(sysctl.Get, settings, owned.Sysctls)
+	if err != nil {
+		return 0, err
 	}
 	for _, c := range changes {
 		fmt.Fprintf(out, "sysctl %s: %s -> %s (%s)\n", c.Key, c.Have, c.Want, c.Why)
@@ -90,6 +97,31 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 		fmt.Fprintln(out, op)
 	}
 	return len(changes) + len(ops), nil
+}
+
+// planSysctls lists what would be put back, which is what was changed before and
+// is not in the profile now, and then what the profile changes, in the order in
+// which a director does it. A setting that is gone with its interface is passed
+// over.
+func planSysctls(get func(string) (string, error), profile []ipvsctl.Sysctl, before map[string]string) ([]director.SysctlChange, error) {
+	var out []director.SysctlChange
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if slices.ContainsFunc(profile, func(s ipvsctl.Sysctl) bool { return s.Key == key }) {
+			continue
+		}
+		have, err := get(key)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs = append(errs, err)
+		case have != before[key]:
+			out = append(out, director.SysctlChange{Key: key, Have: have, Want: before[key],
+				Why: "as it was before tandem changed it; the configuration no longer asks for that"})
+		}
+	}
+	changes, err := director.PlanSysctls(get, profile)
+	return append(out, changes...), errors.Join(append(errs, err)...)
 }
 
 // snapshot is that of the running daemon, empty if none runs.
