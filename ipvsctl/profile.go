@@ -94,6 +94,10 @@ func interfaces(in ProfileInput) []Sysctl {
 			Sysctl{Key: "net/ipv4/conf/" + name + "/rp_filter", Want: "2", Accept: []string{"0"},
 				Why: "strict filtering drops packets of clients that are routed back another way"})
 	}
+	for _, name := range in.Interfaces {
+		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + name + "/promote_secondaries", Want: "1",
+			Why: "when a virtual IP's lease ends, no other address of its subnet may go with it"})
+	}
 	return settings
 }
 

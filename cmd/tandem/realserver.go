@@ -16,6 +16,8 @@ import (
 type realserverFlags struct {
 	*settings
 	addresses []string
+	// stateDir is not that of the daemon, whose user must not own this file.
+	stateDir string
 }
 
 func realserverCommand(s *settings) *cobra.Command {
@@ -30,6 +32,7 @@ The addresses are those of the configuration's direct-routing services, or those
 of --address, for which no configuration is needed.`,
 	}
 	cmd.PersistentFlags().StringSliceVar(&f.addresses, "address", nil, "virtual IPs (default: those of the configuration)")
+	cmd.PersistentFlags().StringVar(&f.stateDir, "state-dir", "/run/tandem-realserver", "`directory` for what clear takes back; a reboot may empty it")
 	sub := func(use, short string, run func(*cobra.Command, []netip.Addr) error) {
 		cmd.AddCommand(&cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			vips, err := f.vips()

@@ -125,9 +125,9 @@ func httpTarget(to netip.AddrPort) healthcheck.Target {
 // what the timeout allows.
 func check(t *testing.T, target healthcheck.Target, timeout time.Duration, reason healthcheck.Reason, detail string) {
 	t.Helper()
+	start := time.Now() // before the timeout begins
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	start := time.Now()
 	r := probe.Probe(ctx, target)
 	took := time.Since(start)
 	if r.Reason != reason || r.Detail != detail {
