@@ -27,6 +27,18 @@ func RestoreOrder(before map[string]string) []string {
 	})
 }
 
+// NamedSysctls is the keys that a profile sets, or changes on the side.
+func NamedSysctls(profile []ipvsctl.Sysctl) map[string]bool {
+	named := make(map[string]bool)
+	for _, s := range profile {
+		named[s.Key] = true
+		for _, key := range sideEffects[s.Key] {
+			named[key] = true
+		}
+	}
+	return named
+}
+
 // tuner sets the sysctls that LVS needs, logs each with its reason, and puts
 // the old values back. It is not safe for concurrent use.
 type tuner struct {
@@ -71,13 +83,7 @@ func PlanSysctls(get func(string) (string, error), profile []ipvsctl.Sysctl) ([]
 // apply sets what differs, and restores what an earlier profile set and this
 // one does not name. It goes on after an error.
 func (t *tuner) apply(profile []ipvsctl.Sysctl) error {
-	named := make(map[string]bool)
-	for _, s := range profile {
-		named[s.Key] = true
-		for _, key := range sideEffects[s.Key] {
-			named[key] = true
-		}
-	}
+	named := NamedSysctls(profile)
 	err := t.restore(func(key string) bool { return !named[key] })
 	changes, planErr := PlanSysctls(t.sysctls.Get, profile)
 	errs := []error{err, planErr}

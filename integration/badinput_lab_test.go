@@ -61,6 +61,57 @@ func TestRefusedStarts(t *testing.T) {
 	}
 }
 
+// The VIP is on the director's own interface, put there by another program: a start
+// is refused, and the clean-up after it leaves the address alone.
+func TestAddressOfAnotherProgram(t *testing.T) {
+	ctx, p := prepare(t, drill.Options{})
+	if err := p.EditNode(p.Directors[0], func(e *drill.Editor) error { return e.AddAddress(lab.VIP, lab.LAN) }); err != nil {
+		t.Fatal(err)
+	}
+	proc, err := p.StartDirector(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-proc.Done():
+	case <-ctx.Done():
+		t.Fatalf("it runs:\n%s", proc.Output())
+	}
+	if proc.ExitCode() != 1 || !strings.Contains(proc.Output(), "and not by tandem") {
+		t.Errorf("exit status %d:\n%s", proc.ExitCode(), proc.Output())
+	}
+	if err := p.Release(0); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := p.Directors[0].Holds(lab.VIP); !ok || err != nil {
+		t.Errorf("the other program has lost its address (%v)", err)
+	}
+}
+
+// A reload that adds an address which another host has is refused by the active,
+// and everything goes on as before.
+func TestReloadTakesNoUsedAddress(t *testing.T) {
+	ctx, p := start(t, drill.Options{})
+	used := lab.Addr(lab.LAN, 150)
+	if err := p.EditNode(p.Client, func(e *drill.Editor) error { return e.AddAddress(used, lab.LAN) }); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(p.TOML(), `"10.77.0.100/32"`, `"10.77.0.100/32", "10.77.0.150/32"`, 1)
+	if text == p.TOML() {
+		t.Fatalf("the configuration has another form:\n%s", text)
+	}
+	reload(t, p, text)
+	mac := p.Client.HardwareAddr(lab.LAN).String()
+	within(t, p, 10*time.Second, "the refusal names the other host", func() (bool, error) {
+		s, err := p.Status(0)
+		return err == nil && strings.Contains(s.Config.Error, mac), err
+	})
+	if ok, err := p.Directors[0].Holds(used); ok || err != nil {
+		t.Errorf("the active took an address that is in use (%v)", err)
+	}
+	holder(t, ctx, p, 0)
+}
+
 // A second tandem on the same machine is refused and does not disturb the first.
 func TestSecondInstance(t *testing.T) {
 	ctx, p := start(t, drill.Options{})

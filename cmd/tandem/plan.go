@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net/netip"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -106,8 +104,9 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 func planSysctls(get func(string) (string, error), profile []ipvsctl.Sysctl, before map[string]string) ([]director.SysctlChange, error) {
 	var out []director.SysctlChange
 	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(before)) {
-		if slices.ContainsFunc(profile, func(s ipvsctl.Sysctl) bool { return s.Key == key }) {
+	named := director.NamedSysctls(profile)
+	for _, key := range director.RestoreOrder(before) {
+		if named[key] {
 			continue
 		}
 		have, err := get(key)

@@ -13,7 +13,8 @@ import (
 
 func TestPlanSysctls(t *testing.T) {
 	errBroken := errors.New("broken")
-	kernel := map[string]string{"net/kept": "2", "net/left": "2", "net/right": "1", "net/new": "0"}
+	kernel := map[string]string{"net/kept": "2", "net/left": "2", "net/right": "1", "net/new": "0",
+		"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/accept_redirects": "0"}
 	get := func(key string) (string, error) {
 		if key == "net/broken" {
 			return "", errBroken
@@ -41,6 +42,8 @@ func TestPlanSysctls(t *testing.T) {
 		{"nothing was changed", profile[:1], nil, nil, nil},
 		{"one left the profile", profile, before, []director.SysctlChange{restored("net/left"), {Key: "net/new", Have: "0", Want: "1", Why: "because"}}, nil},
 		{"no profile any more", nil, before, []director.SysctlChange{restored("net/kept"), restored("net/left")}, nil},
+		{"changed by the kernel on the side", []ipvsctl.Sysctl{{Key: "net/ipv4/ip_forward", Want: "1"}},
+			map[string]string{"net/ipv4/ip_forward": "0", "net/ipv4/conf/all/accept_redirects": "1"}, nil, nil},
 		{"one cannot be read", nil, map[string]string{"net/broken": "0", "net/left": "0"}, []director.SysctlChange{restored("net/left")}, errBroken},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
