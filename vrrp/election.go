@@ -113,8 +113,10 @@ func (m *Machine) receiveActive(at time.Time, r Received) {
 // Before that it advertises once more, which the RFC does not ask for. When two
 // halves of a network come together again and the better router happens to speak
 // first, it would never learn that there was a rival whose announcements are
-// still in the caches of the neighbours. The advertisement loses every election;
-// its only effect is that the better router asserts itself.
+// still in the caches of the neighbours. The better router asserts itself. Third
+// routers may take the loser for the active one until it does, so the advertisement
+// names the winner's interval (Advert): with a shorter one they would not wait for
+// the winner's next word, take over, yield in the same way, and so on for ever.
 func (m *Machine) yield(at time.Time, r Received, cause string) {
 	m.send(at, m.cfg.Priority)
 	m.activeInterval, m.learned = r.Advert.Interval, true

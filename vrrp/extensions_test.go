@@ -205,6 +205,31 @@ func TestYield(t *testing.T) {
 	wantDeadline(t, m, 450*ms+360937500)
 }
 
+// TestYieldSpeaksForTheWinner: the last advertisement of a router that yields
+// reaches the other backups after the winner's. If it made them wait by the
+// interval of the loser, they would take over before the winner's next one is due,
+// yield, and do the same to others without end.
+func TestYieldSpeaksForTheWinner(t *testing.T) {
+	fast := func(c *Config) { c.Interval = 10 * ms }
+	m, _ := run(config(fast), startup, input{40 * ms, Timeout{}})
+	third, _ := run(config(func(c *Config) { c.Interval, c.Priority = 10*ms, 1 }), input{0, Startup{higher}}, input{41 * ms, heardEvery(lower, 200, 50*ms)})
+	step(t, m, 41*ms, heardEvery(lower, 200, 50*ms), "note, advert 100, backup hold")
+	last := m.Advert(100)
+	if last.Interval != 50*ms {
+		t.Errorf("the last advertisement says %v", last.Interval)
+	}
+	third.Step(epoch.Add(42*ms), Received{Advert: last, Src: self})
+	if got, want := deadline(third), 42*ms+activeDownInterval(1, 50*ms); got != want {
+		t.Errorf("the third router takes over at %v, want %v", got, want)
+	}
+	// Once it is active again it speaks for itself.
+	step(t, m, 141*ms, Timeout{}, "note, backup")
+	step(t, m, 300*ms, Timeout{}, "advert 100, active hold")
+	if got := m.Advert(100).Interval; got != 10*ms {
+		t.Errorf("active again, it says %v", got)
+	}
+}
+
 // TestActiveWhileHeld: the winner vanished before the overlap was over. Nobody
 // would announce addresses that were never taken away.
 func TestActiveWhileHeld(t *testing.T) {

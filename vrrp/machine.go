@@ -89,7 +89,17 @@ func (m *Machine) Deadline() (time.Time, bool) {
 
 // Advert returns the advertisement that SendAdvert asks for. Its addresses
 // belong to the Machine and must not be changed.
-func (m *Machine) Advert(priority uint8) Advert { return m.cfg.advert(priority) }
+//
+// The only one that a backup sends is its last word as it yields. It names the
+// winner's interval: the other backups that follow it are to wait for the winner,
+// see yield.
+func (m *Machine) Advert(priority uint8) Advert {
+	a := m.cfg.advert(priority)
+	if m.role.State == Backup {
+		a.Interval = m.activeInterval
+	}
+	return a
+}
 
 // Role returns the current role.
 func (m *Machine) Role() Role { return m.role }
