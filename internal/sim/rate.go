@@ -1,0 +1,44 @@
+package sim
+
+import (
+	"time"
+
+	"tandem/vrrp"
+)
+
+// rate counts what a director sends in one second of virtual time.
+type rate struct {
+	second time.Duration
+	sent   int
+	// causes are events that are answered whatever the rate is: releases, commands,
+	// and after a stall the packets of the inbox, as if each were judged when it came.
+	causes int
+}
+
+func (r *rate) input(ev vrrp.Event, late bool) {
+	switch ev := ev.(type) {
+	case vrrp.Timeout:
+	case vrrp.Received:
+		if ev.Advert.Priority == 0 || late {
+			r.causes++
+		}
+	default:
+		r.causes++
+	}
+}
+
+// limit is an advertisement each interval, an answer to a rival each assertGap,
+// and one for each event that has to be answered.
+func (r *rate) limit(shortest time.Duration) int {
+	return int(time.Second/shortest) + int(time.Second/assertGap) + 2 + 2*r.causes
+}
+
+// overRate counts an advertisement and says whether it is one too many.
+func (w *World) overRate(d *director) bool {
+	r := &d.rate
+	if second := w.now.Truncate(time.Second); second != r.second {
+		*r = rate{second: second, causes: min(r.causes, 2)}
+	}
+	r.sent++
+	return r.sent > r.limit(w.shortest)
+}
