@@ -90,6 +90,8 @@ test: unit lab
 unit: deps
 	@echo "== unit tests, with the race detector"
 	go test -race -timeout 10m ./...
+	echo "== the election once more, without the race detector: ten times as many scenarios"
+	go test ./internal/sim
 
 LAB_TEST = CGO_ENABLED=0 go test -tags lab -exec "$(CURDIR)/bin/labrun" -count=1 -p 1 -timeout 30m
 

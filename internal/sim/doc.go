@@ -47,4 +47,12 @@
 // and a new priority leave no instant in which nobody holds the addresses; the
 // role moves only to who is entitled to it, in the order of the priorities, in
 // time; and two are active only for as long as a packet travels.
+//
+// # How to use it
+//
+//	go test ./internal/sim -scenarios 1000000   # more of them
+//	go test ./internal/sim -seed 4711 -v        # one, with its trace
+//
+// A failure prints its seed and the end of its trace. mutants_test.go has elections
+// with one mistake each, which the rules must find.
 package sim

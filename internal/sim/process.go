@@ -37,10 +37,11 @@ type director struct {
 	linkUp   bool
 	node     Node // nil: no process
 	frozen   bool
-	frozenAt time.Duration
-	joined   bool // a Startup was given and no Shutdown
-	stopping bool // the process ends once it has handed over
-	stopWith bool // frozen: a stop waits for the process to go on
+	frozenAt time.Duration // the latest time
+	thawedAt time.Duration // the latest time
+	joined   bool          // a Startup was given and no Shutdown
+	stopping bool          // the process ends once it has handed over
+	stopWith bool          // frozen: a stop waits for the process to go on
 	stopBy   time.Duration
 
 	joinAt      time.Duration
@@ -138,7 +139,7 @@ func (w *World) freeze(d *director) { d.frozen, d.frozenAt = true, w.now }
 
 // thaw lets a process go on. Its goroutines wake in any order.
 func (w *World) thaw(d *director) {
-	d.frozen = false
+	d.frozen, d.thawedAt = false, w.now
 	d.stopBy += w.now - d.frozenAt
 	d.busyUntil = w.now + w.soon(wakeUp)
 	d.loopAt = d.busyUntil
@@ -226,10 +227,10 @@ func (w *World) judge(d *director) time.Duration {
 			return d.settleUntil
 		}
 	}
-	d.settleUntil = 0
 	if w.now-next > lateTimer {
 		w.checkDeaf(d)
 	}
+	d.settleUntil = 0
 	w.step(d, w.now, vrrp.Timeout{})
 	next = d.deadline()
 	if next <= w.now {
@@ -239,9 +240,11 @@ func (w *World) judge(d *director) time.Duration {
 }
 
 // checkDeaf is the reason for settle: a backup whose timer is late does not take
-// over while a better router's word waits in its socket.
+// over while a better router's word waits in its socket. A process that stood still
+// in the middle of settle is excused: it gets no second one, or a machine that is
+// always late would never take over.
 func (w *World) checkDeaf(d *director) {
-	if d.role.State != vrrp.Backup {
+	if d.role.State != vrrp.Backup || d.settleUntil-settle < d.thawedAt {
 		return
 	}
 	for _, ev := range d.socket {
