@@ -149,9 +149,17 @@ func TestPausedBackup(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &segment{t: t}
 				m := s.add(1, config(100), quiet)
+				pass(0) // the first role must not meet the hook
 				m.set(func() {
-					m.afterRole = func(vrrp.Role) { m.set(func() { m.afterRole = nil }); time.Sleep(2 * time.Second) }
+					m.afterRole = func(r vrrp.Role) {
+						if r.State == vrrp.Backup {
+							m.set(func() { m.afterRole = nil })
+							time.Sleep(2 * time.Second)
+						}
+					}
 				})
+				m.Shutdown("again", false)
+				m.Startup(m.addr)
 				pass(0)
 				time.Sleep(2*time.Second + settle/2)
 				if tt.waiting {
