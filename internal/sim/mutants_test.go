@@ -307,6 +307,13 @@ func caughtBy(t *testing.T, o Options) string {
 	return ""
 }
 
+// TestNoSettle: the same for a mistake of the loop.
+func TestNoSettle(t *testing.T) {
+	if rule := caughtBy(t, Options{NoSettle: true}); rule != "deaf" {
+		t.Errorf("rule %q", rule)
+	}
+}
+
 // TestUnchangedMutant: the wrapping itself breaks nothing.
 func TestUnchangedMutant(t *testing.T) {
 	if _, err := play(enough/5, Options{New: breed(func(*mutant) {})}); err != nil {

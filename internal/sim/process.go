@@ -219,7 +219,7 @@ func (w *World) judge(d *director) time.Duration {
 		d.settleUntil = 0
 		return next
 	}
-	if d.node.Status().Role.State == vrrp.Backup && w.now-next > lateTimer {
+	if d.node.Status().Role.State == vrrp.Backup && w.now-next > lateTimer && !w.noSettle {
 		if d.settleUntil == 0 {
 			d.settleUntil = w.now + settle
 		}
@@ -244,7 +244,8 @@ func (w *World) judge(d *director) time.Duration {
 // in the middle of settle is excused: it gets no second one, or a machine that is
 // always late would never take over.
 func (w *World) checkDeaf(d *director) {
-	if d.role.State != vrrp.Backup || d.settleUntil-settle < d.thawedAt {
+	excused := d.settleUntil != 0 && d.settleUntil-settle < d.thawedAt
+	if d.role.State != vrrp.Backup || excused {
 		return
 	}
 	for _, ev := range d.socket {

@@ -18,6 +18,9 @@ type Options struct {
 	// OutcomesOnly leaves out the rules of speech.go: what remains judges what
 	// becomes of the network, and not the words.
 	OutcomesOnly bool
+	// NoSettle breaks the loop: a backup whose timer is late does not let its reader
+	// catch up.
+	NoSettle bool
 }
 
 // ofSpeech are the rules that Options.OutcomesOnly leaves out.
@@ -54,6 +57,7 @@ type World struct {
 	new       func(vrrp.Config) Node
 	trace     func(string)
 	outcomes  bool // Options.OutcomesOnly
+	noSettle  bool // Options.NoSettle
 	now       time.Duration
 	net       *network
 	directors []*director
@@ -87,7 +91,7 @@ func Run(seed uint64, o Options) (Stats, error) {
 
 func newWorld(seed uint64, o Options) *World {
 	w := &World{
-		rand: rand.New(rand.NewPCG(seed, 0)), seed: seed, new: o.New, trace: o.Trace, outcomes: o.OutcomesOnly,
+		rand: rand.New(rand.NewPCG(seed, 0)), seed: seed, new: o.New, trace: o.Trace, outcomes: o.OutcomesOnly, noSettle: o.NoSettle,
 		stats: Stats{Ops: make(map[string]int)},
 	}
 	if w.new == nil {
