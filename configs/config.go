@@ -53,7 +53,17 @@ type VirtualRouter struct {
 	Failback       string           // "immediate", "delay" or "never"
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
+	Auth           Auth             // the same for all, but for Window
 	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+}
+
+// Auth is the [vrrp.auth] table: how adverts are authenticated.
+type Auth struct {
+	Mode      string           // "off", "receive-only", "permissive" or "enforce"; the rest is zero with "off"
+	Keys      map[uint8]string // absolute paths of the key files by key id, 1-255; at least one
+	ActiveKey uint8            // the one of Keys to sign with; 0 only with "receive-only"
+	Replay    string           // "time" or "monotonic"
+	Window    time.Duration    // 1 s to 300 s with "time", else 0
 }
 
 // VirtualAddress is an address that moves with its virtual router.

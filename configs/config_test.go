@@ -57,11 +57,16 @@ func TestDigest(t *testing.T) {
 		replace("10.77.0.12:80\"", "10.77.0.12:80\"\nweight = 99"),
 		replace("vrid      = 51", "vrid      = 52"),
 		data + "[connection_sync]\nid = 52\n",
+		data + authTable("enforce"),
 	} {
 		if mustParse(t, "other.toml", []byte(other)).Digest() == digest {
 			t.Errorf("the same digest for a file that means something else:\n%s", other)
 		}
 	}
+}
+
+func authTable(mode string) string {
+	return "[vrrp.auth]\nmode = \"" + mode + "\"\nkeys = { 1 = \"/etc/tandem/vrrp.key\" }\n"
 }
 
 func TestWarnings(t *testing.T) {
@@ -73,6 +78,8 @@ func TestWarnings(t *testing.T) {
 		{"cold failback", routerKey, routerKey + "\nfailback_delay = \"5s\"", `virtual_router web: after failback_delay 5s a director that comes back may not know the connections yet: the active's kernel sends each one again within 10s; write at least "12s"`},
 		{"lease", routerKey, routerKey + "\nadvert_interval = \"1s\"\naddress_lease = \"3s\"", `virtual_router web: address_lease 3s may end before the peer takes over; write at least "6s", or "auto"`},
 		{"no lease", routerKey, routerKey + "\naddress_lease = \"off\"", `virtual_router web: without address_lease a frozen director keeps its addresses while its peer takes them too; write address_lease = "auto"`},
+		{"receive-only", serviceKey, authTable("receive-only") + serviceKey, `vrrp.auth: adverts are not signed, and those of others are accepted without a signature; write mode = "permissive" once every director runs with this mode`},
+		{"permissive", serviceKey, authTable("permissive") + serviceKey, `vrrp.auth: adverts are accepted without a signature; write mode = "enforce" once every director runs with this mode`},
 		{"timeout", serviceKey, serviceKey + "check.timeout = \"2s\"\n", "service http: check.timeout 2s is above check.interval 1s, so a failure is noticed late; write a timeout below the interval"},
 		{"udp", serviceKey, serviceKey + "protocol = \"udp\"\n", "service http: the check speaks TCP to the servers' udp ports; write check.port, a TCP port whose answer tells that the server is well"},
 		{"no inside", serviceKey, serviceKey + "forwarding = \"masquerade\"\n", `service http: router web has no address on another interface, where the servers' answers could come back; add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`},

@@ -43,6 +43,7 @@ func TestMinimal(t *testing.T) {
 			Failback:       "delay",
 			FailbackDelay:  30 * time.Second,
 			AddressLease:   2 * time.Second,
+			Auth:           Auth{Mode: "off"},
 			Addresses:      []VirtualAddress{{Prefix: netip.MustParsePrefix("10.77.0.100/32"), Interface: "eth0"}},
 		}},
 		Services: []Service{{
@@ -87,6 +88,11 @@ interface       = "eth0"
 advert_interval = "1s"
 failback        = "never"
 address_lease   = "off"
+[vrrp.auth]
+mode       = "permissive"
+keys       = { 1 = "/etc/tandem/old.key", 255 = "/etc/tandem/new.key" }
+active_key = 255
+replay     = "monotonic"
 [[virtual_router]]
 name      = "a"
 vrid      = 1
@@ -119,6 +125,7 @@ on_failure  = "quiesce"
 check = { type = "http", port = 8080, method = "HEAD", host = "dns", path = "/ok", expect = { status = 204 }, interval = "2s", timeout = "10ms", rise = 1, fall = 1 }
 server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:5300", weight = 65535 }]
 `
+	auth := Auth{Mode: "permissive", Keys: map[uint8]string{1: "/etc/tandem/old.key", 255: "/etc/tandem/new.key"}, ActiveKey: 255, Replay: "monotonic"}
 	addr, prefix, port := netip.MustParseAddr, netip.MustParsePrefix, netip.MustParseAddrPort
 	want := &Config{
 		Name: "edge",
@@ -132,6 +139,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 7},
 			AdvertInterval: time.Second,
 			Failback:       "never",
+			Auth:           auth,
 			Addresses: []VirtualAddress{
 				{Prefix: prefix("10.77.0.100/24"), Interface: "eth0"},
 				{Prefix: prefix("10.88.0.254/24"), Interface: "eth1"},
@@ -143,6 +151,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Failback:       "delay",
 			FailbackDelay:  1500 * time.Millisecond,
 			AddressLease:   219 * time.Second,
+			Auth:           auth,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.101/32"), Interface: "eth2"}},
 		}, {
 			Name: "c", VRID: 2, Interface: "eth0",
@@ -150,6 +159,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			AdvertInterval: time.Second,
 			Failback:       "immediate",
 			AddressLease:   time.Hour,
+			Auth:           auth,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
 		}},
 		Services: []Service{{
@@ -201,5 +211,31 @@ func TestLeaseFor(t *testing.T) {
 		if lease > max(minLease, 6*interval+time.Second) {
 			t.Errorf("interval %v: lease %v is needlessly long", interval, lease)
 		}
+	}
+}
+
+// TestWindow checks the default, and that it is each router's own.
+func TestWindow(t *testing.T) {
+	const auth = "[vrrp.auth]\nmode = \"enforce\"\nkeys = { 7 = \"/etc/tandem/vrrp.key\" }\n"
+	for _, tt := range []struct {
+		interval, window string
+		want             time.Duration
+	}{
+		{"100ms", "", 5 * time.Second},
+		{"1s", "", 5 * time.Second},
+		{"2s", "", 6 * time.Second},
+		{"40.95s", `window = "auto"`, 122850 * time.Millisecond},
+		{"40.95s", `window = "1s"`, time.Second},
+		{"100ms", `window = "300s"`, 300 * time.Second},
+	} {
+		file := strings.Replace(string(readFile(t, "minimal.toml")), "vrid ", "advert_interval = \""+tt.interval+"\"\nvrid ", 1)
+		got := mustParse(t, "minimal.toml", []byte(file+auth+tt.window)).Routers[0].Auth
+		want := Auth{Mode: "enforce", Keys: map[uint8]string{7: "/etc/tandem/vrrp.key"}, ActiveKey: 7, Replay: "time", Window: tt.want}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("interval %s, %q (-want +got):\n%s", tt.interval, tt.window, diff)
+		}
+	}
+	if got := windowFor(255 * time.Second); got != maxWindow {
+		t.Errorf("window %v of the longest interval", got)
 	}
 }

@@ -107,6 +107,7 @@ func readVRRP(t *table) VirtualRouter {
 		AddressLease:   autoLease,
 	}
 	readElection(t, &defaults)
+	defaults.Auth = readAuth(t.table("auth"))
 	t.done()
 	return defaults
 }
@@ -138,6 +139,7 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	if r.AddressLease == autoLease {
 		r.AddressLease = leaseFor(r.AdvertInterval)
 	}
+	r.Auth = r.Auth.of(r)
 	r.Priority = c.readPriority(t)
 	for _, e := range t.needList("addresses", `["10.77.0.100/32"]`) {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))

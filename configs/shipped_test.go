@@ -58,6 +58,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	for _, d := range []string{"lb1", "lb2"} { // names, not keys
 		delete(reference, "virtual_router.priority."+d)
 	}
+	delete(reference, "vrrp.auth.keys.1") // a number
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(vocabulary)), slices.Sorted(maps.Keys(reference))); diff != "" {
 		t.Errorf("keys (-read by Parse +in reference.toml):\n%s", diff)
 	}
@@ -101,6 +102,9 @@ func TestReferenceShowsDefaults(t *testing.T) {
 		}
 		tried++
 		c, err := Parse("reference.toml", []byte(strings.Join(slices.Delete(slices.Clone(lines), i, i+1), "")))
+		if strings.Contains(line, "not the default") {
+			continue
+		}
 		switch {
 		case err != nil && !slices.Contains(required, m[1]) && !slices.Contains(different, m[1]):
 			t.Errorf("without line %d, %q: %v", i+1, m[1], err)

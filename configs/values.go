@@ -40,6 +40,7 @@ var (
 		func(s string) bool { return visible(s) && !strings.ContainsAny(s, "/:") && s != "." && s != ".." })
 	hostName = word("a host name", `write for example "www.example.com"`, 255, visible)
 	httpPath = word("a path from the root", `write for example "/healthz"`, 2048, visibleRooted)
+	filePath = word("the absolute path of a file", `write for example "/etc/tandem/vrrp.key"`, 4095, visibleRooted)
 	// sun_path of sockaddr_un (unix(7)) has room for 107 bytes.
 	socketPath = word("the absolute path of a socket", `write for example "`+defaultSocket+`", at most 107 characters`, 107, visibleRooted)
 )

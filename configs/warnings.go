@@ -8,7 +8,7 @@ import (
 
 // Warning is something legal that often ends badly.
 type Warning struct {
-	Key     string // "virtual_router web" or "service http"
+	Key     string // "vrrp.auth", "virtual_router web" or "service http"
 	Problem string
 	Remedy  string
 }
@@ -21,7 +21,7 @@ func (w Warning) String() string {
 // Warnings returns what an operator should know about a valid configuration, in
 // the order of the file.
 func (c *Config) Warnings() []Warning {
-	var list []Warning
+	list := c.Routers[0].Auth.warnings()
 	vips := make(map[netip.Addr]int) // index of the router
 	for i, r := range c.Routers {
 		for _, a := range r.Addresses {

@@ -32,8 +32,8 @@ type Options struct {
 
 	// Profile is the sysctl profile of a configuration on this machine.
 	Profile func(*configs.Config) []ipvsctl.Sysctl
-	// Prepare opens what a configuration needs of the network, before an election
-	// of it is made or an address of it is held.
+	// Prepare opens what a configuration needs of the network and reads its keys,
+	// before an election of it is made or reconfigured or an address of it is held.
 	Prepare func(*configs.Config) error
 	// NewElection runs the election of a virtual router until it is closed. No
 	// two with the same RouterID run at a time.
@@ -121,7 +121,7 @@ type Owned struct {
 type Election interface {
 	Startup(primary netip.Addr)
 	Shutdown(cause string, handOver bool)
-	Reconfigure(vrrp.Config)
+	Reconfigure(configs.VirtualRouter, vrrp.Config)
 	Status() vrrprunner.Status
 	Close()
 }

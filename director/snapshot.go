@@ -54,6 +54,13 @@ type RouterStatus struct {
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
+	Auth        AuthStatus      `json:"auth"`
+}
+
+// AuthStatus is how a router's advertisements are authenticated.
+type AuthStatus struct {
+	Mode      string `json:"mode"`
+	ActiveKey uint8  `json:"active_key,omitempty"` // the id of the key to sign with
 }
 
 // PeerStatus is the director that was last heard as active.
@@ -192,7 +199,10 @@ func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) Syn
 }
 
 func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
-	out := RouterStatus{Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface}
+	out := RouterStatus{
+		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface,
+		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
+	}
 	for _, a := range rc.Addresses {
 		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})
 	}

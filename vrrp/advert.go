@@ -58,6 +58,9 @@ func (a Advert) validate() error {
 	return nil
 }
 
+// wireLen is how many bytes the message has.
+func (a Advert) wireLen() int { return headerLen + len(a.Addresses)*ipv4Len }
+
 // Append appends the message to b and returns the result. The checksum has the
 // given form; src and dst are the IPv4 addresses the packet will carry. It
 // returns b and an error if a field of a is out of its range.

@@ -187,9 +187,11 @@ func TestDropReasonLabels(t *testing.T) {
 	want := []string{
 		"family-mismatch", "bad-ttl", "truncated", "bad-version", "bad-type",
 		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "own-source",
+		"auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
+		"auth-bad-digest", "auth-replayed", "too-many-senders",
 	}
 	var got []string
-	for r := DropFamilyMismatch; r <= DropOwnSource; r++ {
+	for r := DropFamilyMismatch; r < dropReasons; r++ {
 		got = append(got, r.String())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -2,8 +2,8 @@ package vrrp
 
 import "fmt"
 
-// DropReason is why a received packet was discarded. It is the error of Parse,
-// and its String is the label of the counter.
+// DropReason is why a received packet was discarded. It is the error of Parse
+// and of Codec.Accept, and its String is the label of the counter.
 type DropReason uint8
 
 // The discards of RFC 9568, section 7.1, in the order in which they are judged,
@@ -32,6 +32,29 @@ const (
 	// DropOwnSource is a packet from the router's own address: looped back by the
 	// network, or another machine uses the address. Parse does not report it.
 	DropOwnSource
+
+	// These are of Codec.Accept, about the authentication of the packet, in the
+	// order in which they are judged.
+
+	// DropAuthMissing is a packet without the trailer that AuthEnforce demands.
+	DropAuthMissing
+	// DropAuthMalformed is a trailer of another length or type, or with reserved
+	// bits.
+	DropAuthMalformed
+	// DropAuthWindow is a time too far from this router's: an old recording, or
+	// clocks that are not synchronised.
+	DropAuthWindow
+	// DropAuthUnknownKey is a key id that is not configured.
+	DropAuthUnknownKey
+	// DropAuthBadDigest is a digest that the packet does not have with that key.
+	DropAuthBadDigest
+	// DropAuthReplayed is a packet that is not later than one already accepted.
+	DropAuthReplayed
+	// DropTooManySenders is an authentic packet of one sender more than a router
+	// remembers.
+	DropTooManySenders
+
+	dropReasons // how many there are, and one
 )
 
 // String returns a stable label in kebab case.
@@ -57,6 +80,20 @@ func (r DropReason) String() string {
 		return "unknown-vrid"
 	case DropOwnSource:
 		return "own-source"
+	case DropAuthMissing:
+		return "auth-missing"
+	case DropAuthMalformed:
+		return "auth-malformed"
+	case DropAuthWindow:
+		return "auth-outside-window"
+	case DropAuthUnknownKey:
+		return "auth-unknown-key"
+	case DropAuthBadDigest:
+		return "auth-bad-digest"
+	case DropAuthReplayed:
+		return "auth-replayed"
+	case DropTooManySenders:
+		return "too-many-senders"
 	}
 	return fmt.Sprintf("drop-reason-%d", uint8(r))
 }

@@ -40,6 +40,11 @@ type network struct {
 	director *director.Director
 	segments map[string]*segment
 
+	// formats are how the routers of the configuration that was prepared last send
+	// their advertisements. The keys are in them. Only the director's changes, one
+	// at a time, use it.
+	formats map[director.RouterID]vrrp.Format
+
 	// virtual is every virtual IP since the start. It has no lock: segments ask
 	// for it while they are opened.
 	virtual atomic.Pointer[map[netip.Addr]bool]
@@ -242,7 +247,7 @@ func (n *network) openSegment(name string) (*segment, error) {
 func (n *network) openConn(s *segment) error {
 	conn, err := wire.Listen(s.name, wire.Options{
 		Virtual: n.isVirtual,
-		Known:   func(vrid uint8) bool { return s.election(vrid) != nil },
+		Router:  s.router,
 		OnDrop: func(d wire.Drop) {
 			n.log.Warn("packets dropped", "interface", s.name, "reason", d.Reason.String(), "from", d.Src, "total", d.Total)
 		},
@@ -283,6 +288,14 @@ func (s *segment) election(vrid uint8) *election {
 	return s.elections[vrid]
 }
 
+// router is how the advertisements of a VRID travel.
+func (s *segment) router(vrid uint8) *wire.Router {
+	if e := s.election(vrid); e != nil {
+		return e.router
+	}
+	return nil
+}
+
 func (s *segment) receive(p wire.Packet) {
 	if e := s.election(p.Advert.VRID); e != nil {
 		e.events.Heard()
@@ -293,16 +306,29 @@ func (s *segment) receive(p wire.Packet) {
 // election is a runner on its segment.
 type election struct {
 	*vrrprunner.Runner
-	events director.ElectionEvents
-	close  func()
+	network *network
+	router  *wire.Router
+	events  director.ElectionEvents
+	close   func()
+}
+
+// Reconfigure replaces the configuration by one that was prepared. What is sent
+// changes first: a peer understands either, and advertisements do not pause.
+func (e *election) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
+	e.router.Set(e.network.formats[routerID(r)])
+	e.Runner.Reconfigure(c)
 }
 
 // Close ends the election without a goodbye.
 func (e *election) Close() { e.close() }
 
-// prepare opens every interface that a configuration names. What fails leaves
-// segments open that nothing uses, which does no harm.
+// prepare reads the keys and opens every interface that a configuration names.
+// What fails leaves segments open that nothing uses, which does no harm.
 func (n *network) prepare(cfg *configs.Config) error {
+	formats, err := formatsOf(cfg)
+	if err != nil {
+		return err
+	}
 	virtual := maps.Clone(*n.virtual.Load())
 	for _, r := range cfg.Routers {
 		for _, a := range r.Addresses {
@@ -323,6 +349,7 @@ func (n *network) prepare(cfg *configs.Config) error {
 			s.arp.SetWatched(watched...)
 		}
 	}
+	n.formats = formats
 	return nil
 }
 
@@ -333,7 +360,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	e := &election{events: events}
+	e := &election{network: n, router: wire.NewRouter(n.formats[routerID(r)]), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       s.conn.Send,
 		OnRole:     events.Role,

@@ -101,6 +101,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
 	}
+	if r.Auth.Mode != "off" {
+		fmt.Fprintf(w, "  adverts\t%s\n", authInWords(r.Auth))
+	}
 	for _, a := range r.Addresses {
 		held := "not held"
 		if a.Held {
@@ -108,6 +111,14 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 		}
 		fmt.Fprintf(w, "  %s on %s\t%s\n", a.Address, a.Interface, held)
 	}
+}
+
+func authInWords(a director.AuthStatus) string {
+	words := "authentication " + a.Mode
+	if a.Mode != "receive-only" {
+		words += fmt.Sprintf(", signed with key %d", a.ActiveKey)
+	}
+	return words
 }
 
 func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {

@@ -28,14 +28,13 @@ const dropReportInterval = 10 * time.Second
 // Options adjusts a Conn. The zero value is usable. The functions are called
 // from several goroutines and must return quickly.
 type Options struct {
-	// Checksum is the form of the advertisements that are sent.
-	Checksum vrrp.ChecksumForm
 	// Virtual reports whether an address moves between directors. Such an
 	// address is never the source of an advertisement.
 	Virtual func(netip.Addr) bool
-	// Known reports whether a VRID is one of ours on this interface; nil takes
-	// every VRID. Advertisements of others are dropped.
-	Known func(vrid uint8) bool
+	// Router is the virtual router of a VRID on this interface, nil if there is
+	// none: its advertisements are dropped. A nil function takes every VRID, in the
+	// default format.
+	Router func(vrid uint8) *Router
 	// OnDrop hears of discarded packets, for each reason at most every ten
 	// seconds, however many there are.
 	OnDrop func(Drop)
@@ -61,6 +60,10 @@ func Listen(ifname string, opts Options) (*Conn, error) {
 	links, err := netif.Open()
 	if err != nil {
 		return nil, fmt.Errorf("listen for VRRP on %s: %w", ifname, err)
+	}
+	if opts.Router == nil {
+		everyone := NewRouter(vrrp.Format{})
+		opts.Router = func(uint8) *Router { return everyone }
 	}
 	c := &Conn{opts: opts}
 	c.port = port[*rawSocket]{
@@ -136,7 +139,11 @@ func (c *Conn) send(a vrrp.Advert) error {
 	if !src.IsValid() {
 		return fmt.Errorf("interface %s: %w", c.port.ifname, netif.ErrNoAddress)
 	}
-	b, err := a.Append(make([]byte, 0, 128), c.opts.Checksum, src, group)
+	r := c.opts.Router(a.VRID)
+	if r == nil {
+		return fmt.Errorf("interface %s: %w", c.port.ifname, errNoRouter)
+	}
+	b, err := r.append(make([]byte, 0, 128), a, src, group)
 	if err != nil {
 		return err
 	}
@@ -184,12 +191,11 @@ func (c *Conn) receive(s *rawSocket, link netif.Link, f func(Packet)) error {
 			if err := cm.Parse(m.OOB[:m.NN]); err != nil || cm.IfIndex != link.Index {
 				continue
 			}
-			p, err := judge(m.Buffers[0][:m.N], c.PrimaryAddr(), c.opts.Known)
+			p, err := judge(at, m.Buffers[0][:m.N], c.PrimaryAddr(), c.opts.Router)
 			if reason, dropped := errors.AsType[vrrp.DropReason](err); dropped {
 				c.drop(at, reason, p.Src)
 				continue
 			}
-			p.At = at
 			f(p)
 		}
 	}

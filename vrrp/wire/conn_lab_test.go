@@ -61,7 +61,7 @@ func send(t *testing.T, c *Conn, a vrrp.Advert) {
 func TestExchange(t *testing.T) {
 	left, right := newHosts(t)
 	lc := left.listen(t, Options{})
-	rc := right.listen(t, Options{Checksum: vrrp.ChecksumMessageOnly})
+	rc := right.listen(t, Options{Router: every(NewRouter(vrrp.Format{Checksum: vrrp.ChecksumMessageOnly}))})
 	lp, rp := left.receiver(t, lc), right.receiver(t, rc)
 
 	before := time.Now()
@@ -149,7 +149,12 @@ func TestDrops(t *testing.T) {
 	reports := make(chan Drop, 100)
 	lc := left.listen(t, Options{})
 	rc := right.listen(t, Options{
-		Known:  func(vrid uint8) bool { return vrid == 51 },
+		Router: func(vrid uint8) *Router {
+			if vrid != 51 {
+				return nil
+			}
+			return plain
+		},
 		OnDrop: func(d Drop) { reports <- d },
 	})
 	packets := right.receiver(t, rc)
