@@ -49,6 +49,7 @@ type VirtualRouter struct {
 	VRID           uint8            // 1-255, unique on Interface
 	Interface      string           // adverts leave here
 	Priority       map[string]uint8 // by director name, complete; 1-255, with one 255 at most
+	Transport      string           // "multicast", or "unicast": to the other directors' addresses
 	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds
 	Failback       string           // "immediate", "delay" or "never"
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0

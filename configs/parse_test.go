@@ -39,6 +39,7 @@ func TestMinimal(t *testing.T) {
 			VRID:           51,
 			Interface:      "eth0",
 			Priority:       map[string]uint8{"lb1": 150, "lb2": 100},
+			Transport:      "multicast",
 			AdvertInterval: 100 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  30 * time.Second,
@@ -85,6 +86,7 @@ id        = 255
 interface = "sync0"
 [vrrp]
 interface       = "eth0"
+transport       = "unicast"
 advert_interval = "1s"
 failback        = "never"
 address_lease   = "off"
@@ -103,6 +105,7 @@ name      = "b"
 vrid      = 1
 interface = "eth2"
 addresses = ["10.77.0.101"]
+transport       = "multicast"
 advert_interval = "40.95s"
 failback        = "delay"
 failback_delay  = "1500ms"
@@ -137,6 +140,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 		Routers: []VirtualRouter{{
 			Name: "a", VRID: 1, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 7},
+			Transport:      "unicast",
 			AdvertInterval: time.Second,
 			Failback:       "never",
 			Auth:           auth,
@@ -147,6 +151,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 		}, {
 			Name: "b", VRID: 1, Interface: "eth2",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			Transport:      "multicast",
 			AdvertInterval: 40950 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  1500 * time.Millisecond,
@@ -156,6 +161,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 		}, {
 			Name: "c", VRID: 2, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			Transport:      "unicast",
 			AdvertInterval: time.Second,
 			Failback:       "immediate",
 			AddressLease:   time.Hour,

@@ -12,6 +12,7 @@ const (
 	defaultName           = "tandem"
 	defaultPriority       = 100 // RFC 9568, section 5.2.4
 	defaultSyncID         = 51
+	defaultTransport      = "multicast"
 	defaultAdvertInterval = 100 * time.Millisecond
 	defaultFailback       = "delay"
 	defaultFailbackDelay  = 30 * time.Second
@@ -101,6 +102,7 @@ func (c *Config) readPair(t *table) {
 // readVRRP returns the [vrrp] table as the router that other routers start from.
 func readVRRP(t *table) VirtualRouter {
 	defaults := VirtualRouter{
+		Transport:      defaultTransport,
 		AdvertInterval: defaultAdvertInterval,
 		Failback:       defaultFailback,
 		FailbackDelay:  defaultFailbackDelay,
@@ -116,6 +118,7 @@ func readVRRP(t *table) VirtualRouter {
 // defaults in r.
 func readElection(t *table, r *VirtualRouter) {
 	r.Interface = read(t, "interface", r.Interface, interfaceName)
+	r.Transport = read(t, "transport", r.Transport, oneOf("multicast", "unicast"))
 	// Max Advertise Int has 12 bits of centiseconds (RFC 9568, section 5.2.7).
 	r.AdvertInterval = read(t, "advert_interval", r.AdvertInterval,
 		span(10*time.Millisecond, 4095*10*time.Millisecond, 10*time.Millisecond))

@@ -65,7 +65,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 		}
 		r.cfg = rc
 		r.election.Reconfigure(rc, electionConfig(rc, d.o.Node))
-		r.gate.SetConfig(rc)
+		r.gate.SetConfig(rc, d.ownAddress(cfg))
 	}
 }
 

@@ -54,6 +54,7 @@ type RouterStatus struct {
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
+	Transport   string          `json:"transport"`
 	Auth        AuthStatus      `json:"auth"`
 }
 
@@ -201,7 +202,8 @@ func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) Syn
 func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
 	out := RouterStatus{
 		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface,
-		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
+		Transport: rc.Transport,
+		Auth:      AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
 	}
 	for _, a := range rc.Addresses {
 		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})

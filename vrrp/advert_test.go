@@ -187,7 +187,7 @@ func TestDropReasonLabels(t *testing.T) {
 	want := []string{
 		"family-mismatch", "bad-ttl", "truncated", "bad-version", "bad-type",
 		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "own-source",
-		"auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
+		"unknown-sender", "auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
 		"auth-bad-digest", "auth-replayed", "too-many-senders",
 	}
 	var got []string

@@ -33,6 +33,10 @@ const (
 	// network, or another machine uses the address. Parse does not report it.
 	DropOwnSource
 
+	// DropUnknownSender is a packet from none of the peers of a router that has
+	// peers. Only package wire reports it.
+	DropUnknownSender
+
 	// These are of Codec.Accept, about the authentication of the packet, in the
 	// order in which they are judged.
 
@@ -80,6 +84,8 @@ func (r DropReason) String() string {
 		return "unknown-vrid"
 	case DropOwnSource:
 		return "own-source"
+	case DropUnknownSender:
+		return "unknown-sender"
 	case DropAuthMissing:
 		return "auth-missing"
 	case DropAuthMalformed:

@@ -2,39 +2,56 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 
 	"tandem/configs"
 	"tandem/director"
 	"tandem/vrrp"
+	"tandem/vrrp/wire"
 )
 
 func routerID(r configs.VirtualRouter) director.RouterID {
 	return director.RouterID{Interface: r.Interface, VRID: r.VRID}
 }
 
-// formatsOf is how the routers of a configuration send their advertisements. It
-// reads the key files.
-func formatsOf(cfg *configs.Config) (map[director.RouterID]vrrp.Format, error) {
+// wireRouters is how the advertisements of a configuration travel, for the
+// director called node. It reads the key files.
+func wireRouters(cfg *configs.Config, node string) (map[director.RouterID]wire.RouterConfig, error) {
 	// The files are those of [vrrp.auth], the same for every router.
 	keys, err := readKeys(cfg.Routers[0].Auth.Keys)
 	if err != nil {
 		return nil, err
 	}
-	formats := make(map[director.RouterID]vrrp.Format, len(cfg.Routers))
+	routers := make(map[director.RouterID]wire.RouterConfig, len(cfg.Routers))
 	for _, r := range cfg.Routers {
-		f := vrrp.Format{Auth: vrrp.AuthConfig{
+		c := wire.RouterConfig{Format: vrrp.Format{Auth: vrrp.AuthConfig{
 			Mode:      authModes[r.Auth.Mode],
 			Keys:      keys,
 			ActiveKey: r.Auth.ActiveKey,
 			Replay:    replayModes[r.Auth.Replay],
 			Window:    r.Auth.Window,
-		}}
-		if err := f.Validate(); err != nil {
+		}}}
+		if err := c.Format.Validate(); err != nil {
 			return nil, fmt.Errorf("virtual router %s: %w", r.Name, err)
 		}
-		formats[routerID(r)] = f
+		if r.Transport == "unicast" {
+			c.Peers = peersOf(cfg, node)
+		}
+		routers[routerID(r)] = c
 	}
-	return formats, nil
+	return routers, nil
+}
+
+// peersOf is the addresses of the other directors; a configuration has one at
+// least.
+func peersOf(cfg *configs.Config, node string) []netip.Addr {
+	var peers []netip.Addr
+	for _, d := range cfg.Directors {
+		if d.Name != node {
+			peers = append(peers, d.Address)
+		}
+	}
+	return peers
 }
 
 // The words of the configuration file.

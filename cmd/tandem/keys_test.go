@@ -85,22 +85,38 @@ func parseConfig(t *testing.T, text string) *configs.Config {
 	return cfg
 }
 
-func TestFormats(t *testing.T) {
+func TestWireRouters(t *testing.T) {
 	one, two := writeKey(t, key(32), 0o640), writeKey(t, key(64), 0o600)
 	cfg := parseConfig(t, authConfig(`mode = "enforce"
 keys = { 1 = "`+one+`", 9 = "`+two+`" }
 active_key = 9`))
-	formats, err := formatsOf(cfg)
+	routers, err := wireRouters(cfg, "lb1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := formats[director.RouterID{Interface: "eth0", VRID: 51}]
-	if f.Auth.Mode.String() != "enforce" || len(f.Auth.Keys) != 2 || f.Auth.ActiveKey != 9 || f.Auth.Replay.String() != "time" || f.Auth.Window != cfg.Routers[0].Auth.Window {
-		t.Errorf("format %+v", f)
+	r := routers[director.RouterID{Interface: "eth0", VRID: 51}]
+	if a := r.Format.Auth; a.Mode.String() != "enforce" || len(a.Keys) != 2 || a.ActiveKey != 9 || a.Replay.String() != "time" || a.Window != cfg.Routers[0].Auth.Window {
+		t.Errorf("format %+v", r.Format)
+	}
+	if len(r.Peers) != 0 {
+		t.Errorf("peers %v of multicast", r.Peers)
 	}
 	// Without authentication no file is touched.
-	if formats, err := formatsOf(parseConfig(t, goodConfig)); err != nil || len(formats) != 1 {
-		t.Errorf("formats %v, %v", formats, err)
+	if routers, err := wireRouters(parseConfig(t, goodConfig), "lb1"); err != nil || len(routers) != 1 {
+		t.Errorf("routers %v, %v", routers, err)
+	}
+}
+
+func TestWireRoutersUnicast(t *testing.T) {
+	cfg := parseConfig(t, strings.Replace(goodConfig, "vrid = 51", "vrid = 51\ntransport = \"unicast\"", 1))
+	for node, peer := range map[string]string{"lb1": "10.0.0.2", "lb2": "10.0.0.1"} {
+		routers, err := wireRouters(cfg, node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := routers[director.RouterID{Interface: "eth0", VRID: 51}].Peers; len(got) != 1 || got[0].String() != peer {
+			t.Errorf("%s has the peers %v, want %s", node, got, peer)
+		}
 	}
 }
 
@@ -116,8 +132,8 @@ active_key = 1`)))
 	if err == nil || !strings.Contains(err.Error(), "VRRP key 2: "+open) || !strings.Contains(err.Error(), "VRRP key 3: open /nonexistent/key") {
 		t.Errorf("error %v", err)
 	}
-	if n.formats != nil || len(n.segments) != 0 {
-		t.Errorf("formats %v, segments %v", n.formats, n.segments)
+	if n.routers != nil || len(n.segments) != 0 {
+		t.Errorf("routers %v, segments %v", n.routers, n.segments)
 	}
 }
 

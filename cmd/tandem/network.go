@@ -28,6 +28,7 @@ import (
 type network struct {
 	ctx    context.Context // of everything that runs on the segments
 	cancel context.CancelFunc
+	node   string // which director this is
 	links  *netif.Handle
 	log    *slog.Logger
 	wg     sync.WaitGroup
@@ -40,10 +41,10 @@ type network struct {
 	director *director.Director
 	segments map[string]*segment
 
-	// formats are how the routers of the configuration that was prepared last send
-	// their advertisements. The keys are in them. Only the director's changes, one
-	// at a time, use it.
-	formats map[director.RouterID]vrrp.Format
+	// routers are how the advertisements of the configuration that was prepared last
+	// travel. The keys are in them. Only the director's changes, one at a time, use
+	// it.
+	routers map[director.RouterID]wire.RouterConfig
 
 	// virtual is every virtual IP since the start. It has no lock: segments ask
 	// for it while they are opened.
@@ -61,8 +62,9 @@ type segment struct {
 	elections map[uint8]*election
 }
 
-func newNetwork(links *netif.Handle, log *slog.Logger) *network {
+func newNetwork(node string, links *netif.Handle, log *slog.Logger) *network {
 	n := &network{
+		node:      node,
 		links:     links,
 		log:       log.With("part", "network"),
 		elections: log.With("part", "election"),
@@ -313,9 +315,9 @@ type election struct {
 }
 
 // Reconfigure replaces the configuration by one that was prepared. What is sent
-// changes first: a peer understands either, and advertisements do not pause.
+// and accepted changes first; advertisements do not pause.
 func (e *election) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
-	e.router.Set(e.network.formats[routerID(r)])
+	e.router.Set(e.network.routers[routerID(r)])
 	e.Runner.Reconfigure(c)
 }
 
@@ -325,7 +327,7 @@ func (e *election) Close() { e.close() }
 // prepare reads the keys and opens every interface that a configuration names.
 // What fails leaves segments open that nothing uses, which does no harm.
 func (n *network) prepare(cfg *configs.Config) error {
-	formats, err := formatsOf(cfg)
+	routers, err := wireRouters(cfg, n.node)
 	if err != nil {
 		return err
 	}
@@ -349,7 +351,7 @@ func (n *network) prepare(cfg *configs.Config) error {
 			s.arp.SetWatched(watched...)
 		}
 	}
-	n.formats = formats
+	n.routers = routers
 	return nil
 }
 
@@ -360,7 +362,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	e := &election{network: n, router: wire.NewRouter(n.formats[routerID(r)]), events: events}
+	e := &election{network: n, router: wire.NewRouter(n.routers[routerID(r)]), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       s.conn.Send,
 		OnRole:     events.Role,

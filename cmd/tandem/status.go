@@ -101,8 +101,8 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
 	}
-	if r.Auth.Mode != "off" {
-		fmt.Fprintf(w, "  adverts\t%s\n", authInWords(r.Auth))
+	if words := advertsInWords(r); words != "" {
+		fmt.Fprintf(w, "  adverts\t%s\n", words)
 	}
 	for _, a := range r.Addresses {
 		held := "not held"
@@ -113,12 +113,19 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	}
 }
 
-func authInWords(a director.AuthStatus) string {
-	words := "authentication " + a.Mode
-	if a.Mode != "receive-only" {
-		words += fmt.Sprintf(", signed with key %d", a.ActiveKey)
+// advertsInWords is how a router's advertisements differ from the usual ones.
+func advertsInWords(r director.RouterStatus) string {
+	var words []string
+	if r.Transport == "unicast" {
+		words = append(words, "unicast")
 	}
-	return words
+	if r.Auth.Mode != "off" {
+		words = append(words, "authentication "+r.Auth.Mode)
+		if r.Auth.Mode != "receive-only" {
+			words = append(words, fmt.Sprintf("signed with key %d", r.Auth.ActiveKey))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 
 	"tandem/internal/netif"
 	"tandem/vrrp"
@@ -20,6 +19,9 @@ import (
 var group = netip.AddrFrom4([4]byte{224, 0, 0, 18})
 
 var groupAddr = &net.IPAddr{IP: group.AsSlice()}
+
+// toGroup is the destinations of a router without peers.
+var toGroup = []netip.Addr{group}
 
 // dropReportInterval is the least time between two calls of Options.OnDrop for
 // the same reason.
@@ -33,7 +35,7 @@ type Options struct {
 	Virtual func(netip.Addr) bool
 	// Router is the virtual router of a VRID on this interface, nil if there is
 	// none: its advertisements are dropped. A nil function takes every VRID, in the
-	// default format.
+	// default configuration.
 	Router func(vrid uint8) *Router
 	// OnDrop hears of discarded packets, for each reason at most every ten
 	// seconds, however many there are.
@@ -62,7 +64,7 @@ func Listen(ifname string, opts Options) (*Conn, error) {
 		return nil, fmt.Errorf("listen for VRRP on %s: %w", ifname, err)
 	}
 	if opts.Router == nil {
-		everyone := NewRouter(vrrp.Format{})
+		everyone := NewRouter(RouterConfig{})
 		opts.Router = func(uint8) *Router { return everyone }
 	}
 	c := &Conn{opts: opts}
@@ -120,8 +122,9 @@ func (c *Conn) isVirtual(a netif.Address) bool {
 	return c.opts.Virtual != nil && c.opts.Virtual(a.Prefix.Addr())
 }
 
-// Send sends one advertisement to the group. It never blocks: when the
-// interface cannot take the packet now, that is an error.
+// Send sends one advertisement to the group or, one packet each, to the peers of
+// its Router. It never blocks: when the interface cannot take a packet now, that
+// is an error, and the other peers get theirs.
 func (c *Conn) Send(a vrrp.Advert) error {
 	err := c.send(a)
 	if err != nil {
@@ -143,22 +146,17 @@ func (c *Conn) send(a vrrp.Advert) error {
 	if r == nil {
 		return fmt.Errorf("interface %s: %w", c.port.ifname, errNoRouter)
 	}
-	b, err := r.append(make([]byte, 0, 128), a, src, group)
-	if err != nil {
-		return err
+	var errs []error
+	for _, dst := range r.destinations() {
+		b, err := r.append(make([]byte, 0, 128), a, src, dst)
+		if err != nil {
+			return err
+		}
+		if err := o.sock.send(b, src, dst, o.link.Index); err != nil {
+			errs = append(errs, fmt.Errorf("interface %s, to %v: %w", c.port.ifname, dst, err))
+		}
 	}
-	// The source is given with each packet, because the checksum covers it and
-	// the kernel might choose another one by now.
-	cm := ipv4.ControlMessage{Src: src.AsSlice(), IfIndex: o.link.Index}
-	_, err = o.sock.WriteBatch([]ipv4.Message{{
-		Buffers: [][]byte{b},
-		OOB:     cm.Marshal(),
-		Addr:    groupAddr,
-	}}, unix.MSG_DONTWAIT)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", c.port.ifname, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Run receives until ctx is done and then returns nil; Send still works after

@@ -185,3 +185,34 @@ func TestReplayedElection(t *testing.T) {
 		t.Errorf("dropped %v", d)
 	}
 }
+
+// peers is a configuration with peers.
+func peers(list ...netip.Addr) RouterConfig { return RouterConfig{Peers: list} }
+
+// Two directors elect by unicast. One after the other they go over from
+// multicast, and nobody takes over meanwhile.
+func TestUnicastElection(t *testing.T) {
+	left, right := newHosts(t)
+	a := left.elect(t, NewRouter(RouterConfig{}), election(200))
+	b := right.elect(t, NewRouter(RouterConfig{}), election(100))
+	a.becomes(t, vrrp.Active)
+	b.becomes(t, vrrp.Backup)
+	before := b.Status().Role
+	b.hears(t, 3)
+	a.router.Set(peers(rightAddr.Addr()))
+	b.hears(t, 3)
+	b.router.Set(peers(leftAddr.Addr()))
+	b.hears(t, 3)
+	b.stays(t, before)
+
+	a.Shutdown("maintenance", true)
+	b.becomes(t, vrrp.Active)
+	a.Startup(a.conn.PrimaryAddr())
+	a.becomes(t, vrrp.Active)
+	b.becomes(t, vrrp.Backup)
+	a.silence()
+	b.becomes(t, vrrp.Active)
+	if d := b.conn.Drops(); len(d) != 0 {
+		t.Errorf("dropped %v", d)
+	}
+}

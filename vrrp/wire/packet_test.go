@@ -25,13 +25,13 @@ var (
 // arrival is when the packets of these tests are read.
 var arrival = time.Unix(1_700_000_000, 0)
 
-var plain = NewRouter(vrrp.Format{})
+var plain = NewRouter(RouterConfig{})
 
 // every has the same router for every VRID.
 func every(r *Router) func(uint8) *Router { return func(uint8) *Router { return r } }
 
-// signing is a format with the keys 1 and 2, the active one as given.
-func signing(t testing.TB, mode vrrp.AuthMode, active uint8) vrrp.Format {
+// signing is a configuration with the keys 1 and 2, the active one as given.
+func signing(t testing.TB, mode vrrp.AuthMode, active uint8) RouterConfig {
 	t.Helper()
 	keys := map[uint8]vrrp.Key{}
 	for id := uint8(1); id <= 2; id++ {
@@ -40,7 +40,9 @@ func signing(t testing.TB, mode vrrp.AuthMode, active uint8) vrrp.Format {
 			t.Fatal(err)
 		}
 	}
-	return vrrp.Format{Auth: vrrp.AuthConfig{Mode: mode, Keys: keys, ActiveKey: active, Window: 5 * time.Second}}
+	return RouterConfig{Format: vrrp.Format{Auth: vrrp.AuthConfig{
+		Mode: mode, Keys: keys, ActiveKey: active, Window: 5 * time.Second,
+	}}}
 }
 
 // datagram is an advertisement of VRID 51 as a raw socket delivers it, after
@@ -69,6 +71,9 @@ func TestJudge(t *testing.T) {
 		}
 		return plain
 	}
+	stranger := netip.MustParseAddr("192.0.2.9")
+	strangerOnly := signing(t, vrrp.AuthEnforce, 1)
+	strangerOnly.Peers = []netip.Addr{stranger}
 	signedOnly := NewRouter(signing(t, vrrp.AuthEnforce, 1))
 	for _, tt := range []struct {
 		name  string
@@ -87,6 +92,9 @@ func TestJudge(t *testing.T) {
 		{"short header length", datagram(t, peer, func(h []byte) []byte { h[0] = 0x44; return h }), every(plain), vrrp.DropTruncated},
 		{"header longer than packet", datagram(t, peer, func(h []byte) []byte { h[0] = 0x4f; return h }), every(plain), vrrp.DropTruncated},
 		{"not signed", datagram(t, peer, nil), every(signedOnly), vrrp.DropAuthMissing},
+		{"of a peer", datagram(t, peer, nil), every(NewRouter(RouterConfig{Peers: []netip.Addr{stranger, peer}})), nil},
+		{"of no peer", datagram(t, peer, nil), every(NewRouter(RouterConfig{Peers: []netip.Addr{stranger}})), vrrp.DropUnknownSender},
+		{"of no peer, not signed", datagram(t, peer, nil), every(NewRouter(strangerOnly)), vrrp.DropUnknownSender},
 		{"header only", datagram(t, peer, nil)[:20], every(plain), vrrp.DropTruncated},
 		{"part of a header", datagram(t, peer, nil)[:19], every(plain), vrrp.DropTruncated},
 		{"nothing", nil, every(plain), vrrp.DropTruncated},
