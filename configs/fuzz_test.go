@@ -97,6 +97,12 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("failback %q after %v", r.Failback, r.FailbackDelay)
 		}
 		checkAuth(t, r.Auth)
+		if least, most, step := intervals(r.Version); r.AdvertInterval < least || r.AdvertInterval > most || r.AdvertInterval%step != 0 {
+			t.Errorf("interval %v of version %d", r.AdvertInterval, r.Version)
+		}
+		if (r.Version == 3) != (r.Checksum != "") || r.AuthPass != "" && (r.Version == 3 || r.Auth.Mode != "off") {
+			t.Errorf("router %+v", r)
+		}
 		for _, a := range r.Addresses {
 			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
 				t.Errorf("address %+v", a)

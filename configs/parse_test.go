@@ -40,6 +40,8 @@ func TestMinimal(t *testing.T) {
 			Interface:      "eth0",
 			Priority:       map[string]uint8{"lb1": 150, "lb2": 100},
 			Transport:      "multicast",
+			Version:        3,
+			Checksum:       "pseudo-header",
 			AdvertInterval: 100 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  30 * time.Second,
@@ -87,6 +89,7 @@ interface = "sync0"
 [vrrp]
 interface       = "eth0"
 transport       = "unicast"
+checksum        = "rfc9568"
 advert_interval = "1s"
 failback        = "never"
 address_lease   = "off"
@@ -106,6 +109,7 @@ vrid      = 1
 interface = "eth2"
 addresses = ["10.77.0.101"]
 transport       = "multicast"
+checksum        = "pseudo-header"
 advert_interval = "40.95s"
 failback        = "delay"
 failback_delay  = "1500ms"
@@ -114,6 +118,7 @@ address_lease   = "auto"
 name      = "c"
 vrid      = 2
 addresses = ["10.77.0.102/31"]
+version       = 2
 failback      = "immediate"
 address_lease = "1h"
 [[service]]
@@ -141,6 +146,8 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Name: "a", VRID: 1, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 7},
 			Transport:      "unicast",
+			Version:        3,
+			Checksum:       "rfc9568",
 			AdvertInterval: time.Second,
 			Failback:       "never",
 			Auth:           auth,
@@ -152,6 +159,8 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Name: "b", VRID: 1, Interface: "eth2",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
 			Transport:      "multicast",
+			Version:        3,
+			Checksum:       "pseudo-header",
 			AdvertInterval: 40950 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  1500 * time.Millisecond,
@@ -162,6 +171,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Name: "c", VRID: 2, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
 			Transport:      "unicast",
+			Version:        2,
 			AdvertInterval: time.Second,
 			Failback:       "immediate",
 			AddressLease:   time.Hour,
@@ -243,5 +253,35 @@ func TestWindow(t *testing.T) {
 	}
 	if got := windowFor(255 * time.Second); got != maxWindow {
 		t.Errorf("window %v of the longest interval", got)
+	}
+}
+
+// TestVersions checks what depends on the version, and what a router inherits.
+func TestVersions(t *testing.T) {
+	type result struct {
+		Version  uint8
+		Interval time.Duration
+		Checksum string
+		Pass     string
+	}
+	for _, tt := range []struct {
+		vrrp, router string
+		want         result
+	}{
+		{"", "", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{"version = 2", "", result{2, time.Second, "", ""}},
+		{"", "version = 2", result{2, time.Second, "", ""}},
+		{"version = 2", "version = 3", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{`checksum = "rfc9568"`, "version = 2", result{2, time.Second, "", ""}},
+		{"version = 2\nadvert_interval = \"3s\"\nauth_pass = \"abc\"", "", result{2, 3 * time.Second, "", "abc"}},
+		{"version = 2\nauth_pass = \"abc\"", "version = 3", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{`advert_interval = "200ms"`, "version = 2\nadvert_interval = \"255s\"\nauth_pass = \"p w!\"", result{2, 255 * time.Second, "", "p w!"}},
+	} {
+		file := strings.NewReplacer("interface = \"eth0\"\n", "interface = \"eth0\"\n"+tt.vrrp+"\n", "vrid ", tt.router+"\nvrid ").
+			Replace(string(readFile(t, "minimal.toml")))
+		r := mustParse(t, "minimal.toml", []byte(file)).Routers[0]
+		if got := (result{r.Version, r.AdvertInterval, r.Checksum, string(r.AuthPass)}); got != tt.want {
+			t.Errorf("[vrrp] %q, router %q: %+v, want %+v", tt.vrrp, tt.router, got, tt.want)
+		}
 	}
 }

@@ -70,6 +70,9 @@ func (c *Config) routerWarnings(r VirtualRouter) []Warning {
 		warn(fmt.Sprintf("address_lease %s may end before the peer takes over", short(r.AddressLease)),
 			fmt.Sprintf("write at least %q, or \"auto\"", short(auto)))
 	}
+	if len(r.AuthPass) > 8 {
+		warn("version 2 sends only the first 8 characters of auth_pass", "write those, as every other router does")
+	}
 	if r.AddressLease == 0 {
 		warn("without address_lease a frozen director keeps its addresses while its peer takes them too",
 			`write address_lease = "auto"`)

@@ -282,6 +282,10 @@ func TestElectionConfig(t *testing.T) {
 	if c := electionConfig(r, "lb2"); c.Priority != 100 || c.Failback != vrrp.FailbackDelayed || c.FailbackDelay != sec(30) {
 		t.Errorf("got %+v", c)
 	}
+	r.Version, r.AdvertInterval = 2, time.Second
+	if c := electionConfig(r, "lb1"); c.Version != vrrp.V2 || c.Validate() != nil {
+		t.Errorf("got %+v", c)
+	}
 	r.Failback = "immediate"
 	if c := electionConfig(r, "lb1"); c.Failback != vrrp.FailbackImmediate {
 		t.Errorf("got %+v", c)

@@ -54,6 +54,7 @@ type RouterStatus struct {
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
+	Protocol    uint8           `json:"vrrp_version"` // 2 or 3
 	Transport   string          `json:"transport"`
 	Auth        AuthStatus      `json:"auth"`
 }
@@ -202,8 +203,8 @@ func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) Syn
 func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
 	out := RouterStatus{
 		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface,
-		Transport: rc.Transport,
-		Auth:      AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
+		Protocol: rc.Version, Transport: rc.Transport,
+		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
 	}
 	for _, a := range rc.Addresses {
 		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})

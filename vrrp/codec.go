@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -8,12 +9,27 @@ import (
 // Format is how the advertisements of a virtual router look, apart from what they
 // say.
 type Format struct {
-	Checksum ChecksumForm // of what is sent; both forms are accepted
+	Version  Version      // that of the Machine; others are dropped
+	Checksum ChecksumForm // of what is sent in version 3; both forms are accepted
 	Auth     AuthConfig
+	// The rest is for version 2 only. Interval is that of the Machine; others are
+	// dropped.
+	Interval time.Duration
+	Password Password // not with Auth
 }
 
 // Validate says what is wrong with f, nil if nothing is.
-func (f Format) Validate() error { return f.Auth.Validate() }
+func (f Format) Validate() error {
+	switch {
+	case f.Version == V2 && f.Interval <= 0:
+		return fmt.Errorf("vrrp: version 2 without an interval")
+	case f.Version != V2 && f.Password.data != nil:
+		return fmt.Errorf("vrrp: a password in version %v, which has none", f.Version)
+	case f.Auth.Mode != AuthOff && f.Password.data != nil:
+		return fmt.Errorf("vrrp: a password beside authentication: it would only show the secret of a weaker kind")
+	}
+	return f.Auth.Validate()
+}
 
 // Codec makes and judges the packets of one virtual router. It is not safe for
 // concurrent use.
@@ -44,7 +60,7 @@ func (c *Codec) SetFormat(f Format) {
 // Advert.Append does.
 func (c *Codec) Append(b []byte, at time.Time, a Advert, src, dst netip.Addr) ([]byte, error) {
 	start := len(b)
-	b, err := a.Append(b, c.format.Checksum, src, dst)
+	b, err := a.append(b, c.format.Checksum, c.format.Password, src, dst)
 	if err != nil || !c.format.Auth.Mode.signs() {
 		return b, err
 	}
@@ -62,9 +78,22 @@ func (c *Codec) Accept(at time.Time, payload []byte, h Header, a Advert) error {
 }
 
 func (c *Codec) judge(at time.Time, payload []byte, h Header, a Advert) DropReason {
-	if c.format.Auth.Mode == AuthOff {
-		return 0
-	}
 	n := a.wireLen()
-	return c.auth.verify(at, h.Src, payload[:n], payload[n:])
+	if a.Version != c.format.Version {
+		return DropVersionMismatch
+	}
+	if a.Version == V2 {
+		if reason := c.format.Password.verify(payload[:n]); reason != 0 {
+			return reason
+		}
+	}
+	if c.format.Auth.Mode != AuthOff {
+		if reason := c.auth.verify(at, h.Src, payload[:n], payload[n:]); reason != 0 {
+			return reason
+		}
+	}
+	if a.Version == V2 && a.Interval != c.format.Interval {
+		return DropIntervalMismatch
+	}
+	return 0
 }

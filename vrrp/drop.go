@@ -15,7 +15,7 @@ const (
 	DropBadTTL
 	// DropTruncated is a packet shorter than its header and its addresses.
 	DropTruncated
-	// DropBadVersion is a version other than 3.
+	// DropBadVersion is a version other than 2 and 3.
 	DropBadVersion
 	// DropBadType is a type other than 1, ADVERTISEMENT.
 	DropBadType
@@ -37,9 +37,15 @@ const (
 	// peers. Only package wire reports it.
 	DropUnknownSender
 
-	// These are of Codec.Accept, about the authentication of the packet, in the
-	// order in which they are judged.
+	// These are of Codec.Accept, in the order in which they are judged.
 
+	// DropVersionMismatch is a version that this router does not speak.
+	DropVersionMismatch
+	// DropAuthType is an authentication type of version 2 that this router does
+	// not use (RFC 3768, section 7.1).
+	DropAuthType
+	// DropBadPassword is another password than this router's. Version 2 only.
+	DropBadPassword
 	// DropAuthMissing is a packet without the trailer that AuthEnforce demands.
 	DropAuthMissing
 	// DropAuthMalformed is a trailer of another length or type, or with reserved
@@ -57,6 +63,9 @@ const (
 	// DropTooManySenders is an authentic packet of one sender more than a router
 	// remembers.
 	DropTooManySenders
+	// DropIntervalMismatch is another interval than this router's, which version 2
+	// does not allow (RFC 3768, section 7.1) and version 3 adopts.
+	DropIntervalMismatch
 
 	dropReasons // how many there are, and one
 )
@@ -86,6 +95,12 @@ func (r DropReason) String() string {
 		return "own-source"
 	case DropUnknownSender:
 		return "unknown-sender"
+	case DropVersionMismatch:
+		return "version-mismatch"
+	case DropAuthType:
+		return "auth-type-mismatch"
+	case DropBadPassword:
+		return "auth-bad-password"
 	case DropAuthMissing:
 		return "auth-missing"
 	case DropAuthMalformed:
@@ -100,6 +115,8 @@ func (r DropReason) String() string {
 		return "auth-replayed"
 	case DropTooManySenders:
 		return "too-many-senders"
+	case DropIntervalMismatch:
+		return "interval-mismatch"
 	}
 	return fmt.Sprintf("drop-reason-%d", uint8(r))
 }

@@ -24,13 +24,7 @@ func wireRouters(cfg *configs.Config, node string) (map[director.RouterID]wire.R
 	}
 	routers := make(map[director.RouterID]wire.RouterConfig, len(cfg.Routers))
 	for _, r := range cfg.Routers {
-		c := wire.RouterConfig{Format: vrrp.Format{Auth: vrrp.AuthConfig{
-			Mode:      authModes[r.Auth.Mode],
-			Keys:      keys,
-			ActiveKey: r.Auth.ActiveKey,
-			Replay:    replayModes[r.Auth.Replay],
-			Window:    r.Auth.Window,
-		}}}
+		c := wire.RouterConfig{Format: formatOf(r, keys)}
 		if err := c.Format.Validate(); err != nil {
 			return nil, fmt.Errorf("virtual router %s: %w", r.Name, err)
 		}
@@ -40,6 +34,26 @@ func wireRouters(cfg *configs.Config, node string) (map[director.RouterID]wire.R
 		routers[routerID(r)] = c
 	}
 	return routers, nil
+}
+
+func formatOf(r configs.VirtualRouter, keys map[uint8]vrrp.Key) vrrp.Format {
+	f := vrrp.Format{Auth: vrrp.AuthConfig{
+		Mode:      authModes[r.Auth.Mode],
+		Keys:      keys,
+		ActiveKey: r.Auth.ActiveKey,
+		Replay:    replayModes[r.Auth.Replay],
+		Window:    r.Auth.Window,
+	}}
+	if r.Checksum == "rfc9568" {
+		f.Checksum = vrrp.ChecksumMessageOnly
+	}
+	if r.Version == 2 {
+		f.Version, f.Interval = vrrp.V2, r.AdvertInterval
+	}
+	if r.AuthPass != "" {
+		f.Password = vrrp.NewPassword(string(r.AuthPass))
+	}
+	return f
 }
 
 // peersOf is the addresses of the other directors; a configuration has one at

@@ -4,12 +4,15 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tandem/configs"
 	"tandem/director"
+	"tandem/vrrp"
 )
 
 // writeKey writes a key file.
@@ -116,6 +119,32 @@ func TestWireRoutersUnicast(t *testing.T) {
 		}
 		if got := routers[director.RouterID{Interface: "eth0", VRID: 51}].Peers; len(got) != 1 || got[0].String() != peer {
 			t.Errorf("%s has the peers %v, want %s", node, got, peer)
+		}
+	}
+}
+
+func TestWireRoutersVersions(t *testing.T) {
+	for _, tt := range []struct {
+		keys string
+		want vrrp.Format
+		pass bool
+	}{
+		{"", vrrp.Format{}, false},
+		{`checksum = "rfc9568"`, vrrp.Format{Checksum: vrrp.ChecksumMessageOnly}, false},
+		{"version = 2", vrrp.Format{Version: vrrp.V2, Interval: time.Second}, false},
+		{"version = 2\nadvert_interval = \"9s\"\nauth_pass = \"abc\"", vrrp.Format{Version: vrrp.V2, Interval: 9 * time.Second}, true},
+	} {
+		cfg := parseConfig(t, strings.Replace(goodConfig, "vrid = 51", "vrid = 51\n"+tt.keys, 1))
+		routers, err := wireRouters(cfg, "lb1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := routers[director.RouterID{Interface: "eth0", VRID: 51}].Format
+		if got.Version != tt.want.Version || got.Checksum != tt.want.Checksum || got.Interval != tt.want.Interval {
+			t.Errorf("%q: format %+v", tt.keys, got)
+		}
+		if reflect.ValueOf(got.Password).IsZero() == tt.pass {
+			t.Errorf("%q: password %v", tt.keys, tt.pass)
 		}
 	}
 }

@@ -116,6 +116,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 // advertsInWords is how a router's advertisements differ from the usual ones.
 func advertsInWords(r director.RouterStatus) string {
 	var words []string
+	if r.Protocol == 2 {
+		words = append(words, "version 2")
+	}
 	if r.Transport == "unicast" {
 		words = append(words, "unicast")
 	}

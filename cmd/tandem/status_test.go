@@ -44,7 +44,7 @@ func richSnapshot() director.Snapshot {
 			},
 			{
 				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
-				Transport: "unicast",
+				Protocol: 2, Transport: "unicast",
 				Auth:      director.AuthStatus{Mode: "receive-only", ActiveKey: 2},
 				Peer:      &director.PeerStatus{Address: netip.MustParseAddr("10.0.0.2"), Priority: 150},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},

@@ -4,6 +4,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -78,28 +79,37 @@ func (h *host) elect(t *testing.T, r *Router, cfg vrrp.Config) *voter {
 	return v
 }
 
-// becomes waits for a state.
-func (v *voter) becomes(t *testing.T, want vrrp.State) {
+// soon waits for a condition.
+func (v *voter) soon(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(electionPatience)
-	for {
-		s := v.Status()
-		if s.Role.State == want {
-			return
-		}
+	for !cond() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not %v within %v but %v because %q; heard %+v, dropped %v, %d errors, the last %q",
-				want, electionPatience, s.Role.State, s.Role.Cause, s.Heard, v.conn.Drops(), s.SendErrors, s.LastSendError)
+			s := v.Status()
+			t.Fatalf("not within %v: %s; %v because %q, heard %+v, dropped %v, %d errors, the last %q",
+				electionPatience, what, s.Role.State, s.Role.Cause, s.Heard, v.conn.Drops(), s.SendErrors, s.LastSendError)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// becomes waits for a state.
+func (v *voter) becomes(t *testing.T, want vrrp.State) {
+	t.Helper()
+	v.soon(t, want.String(), func() bool { return v.Status().Role.State == want })
 }
 
 // hears waits until the voter has heard that many more advertisements.
 func (v *voter) hears(t *testing.T, more uint64) {
 	t.Helper()
 	want := v.Status().Counters.AdvertsReceived + more
-	eventually(t, "advertisements are heard", func() bool { return v.Status().Counters.AdvertsReceived >= want })
+	v.soon(t, "advertisements are heard", func() bool { return v.Status().Counters.AdvertsReceived >= want })
+}
+
+// heard waits for an advertisement of a priority.
+func (v *voter) heard(t *testing.T, priority uint8) {
+	t.Helper()
+	v.soon(t, fmt.Sprintf("priority %d is heard", priority), func() bool { return v.Status().Heard.Priority == priority })
 }
 
 // stays says whether the role is the same as before.
@@ -134,7 +144,7 @@ func TestSignedElection(t *testing.T) {
 	rival := advert
 	rival.Priority = 254
 	before = b.Status().Role
-	eventually(t, "unsigned packets are dropped", func() bool {
+	b.soon(t, "unsigned packets are dropped", func() bool {
 		send(t, intruder, rival)
 		return b.conn.Drops()[vrrp.DropAuthMissing] >= 3
 	})
@@ -215,4 +225,17 @@ func TestUnicastElection(t *testing.T) {
 	if d := b.conn.Drops(); len(d) != 0 {
 		t.Errorf("dropped %v", d)
 	}
+}
+
+// Directors that send different checksums understand each other.
+func TestMixedChecksums(t *testing.T) {
+	left, right := newHosts(t)
+	rfc9568 := RouterConfig{Format: vrrp.Format{Checksum: vrrp.ChecksumMessageOnly}}
+	a := left.elect(t, NewRouter(rfc9568), election(200))
+	b := right.elect(t, NewRouter(RouterConfig{}), election(100))
+	a.becomes(t, vrrp.Active)
+	b.heard(t, 200)
+	b.becomes(t, vrrp.Backup)
+	a.silence()
+	b.becomes(t, vrrp.Active)
 }
