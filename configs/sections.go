@@ -16,7 +16,7 @@ const (
 	defaultVersion        = 3
 	defaultChecksum       = "pseudo-header"
 	defaultAdvertInterval = 100 * time.Millisecond
-	defaultAdvertSeconds  = time.Second // with version 2
+	defaultSlowInterval   = time.Second // with version 2
 	defaultFailback       = "delay"
 	defaultFailbackDelay  = 30 * time.Second
 	defaultWeight         = 100
@@ -159,7 +159,7 @@ func (r *VirtualRouter) resolve(t *table) {
 	}
 	switch least, most, step := intervals(r.Version); {
 	case r.AdvertInterval == 0 && r.Version == 2:
-		r.AdvertInterval = defaultAdvertSeconds
+		r.AdvertInterval = defaultSlowInterval
 	case r.AdvertInterval == 0:
 		r.AdvertInterval = defaultAdvertInterval
 	case r.AdvertInterval < least || r.AdvertInterval > most || r.AdvertInterval%step != 0:
