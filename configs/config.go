@@ -49,11 +49,42 @@ type VirtualRouter struct {
 	VRID           uint8            // 1-255, unique on Interface
 	Interface      string           // adverts leave here
 	Priority       map[string]uint8 // by director name, complete; 1-255, with one 255 at most
-	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds
+	Transport      string           // "multicast", or "unicast": to the other directors' addresses
+	Version        uint8            // of VRRP: 3 or 2
+	Checksum       string           // "pseudo-header" or "rfc9568"; only with version 3, else empty
+	AuthPass       Secret           // printable ASCII, of which the first 8 count; only with version 2, and empty for none
+	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds; with version 2 1 s to 255 s in whole seconds
 	Failback       string           // "immediate", "delay" or "never"
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
+	Auth           Auth             // the same for all, but for Window
 	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+}
+
+// Auth is the [vrrp.auth] table: how adverts are authenticated.
+type Auth struct {
+	Mode      string           // "off", "receive-only", "permissive" or "enforce"; the rest is zero with "off"
+	Keys      map[uint8]string // absolute paths of the key files by key id, 1-255; at least one
+	ActiveKey uint8            // the one of Keys to sign with; 0 only with "receive-only"
+	Replay    string           // "time" or "monotonic"
+	Window    time.Duration    // 1 s to 300 s with "time", else 0
+}
+
+// Secret is a text that does not show itself when it is printed or encoded. A
+// Digest knows only whether there is one.
+type Secret string
+
+// Format implements fmt.Formatter for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.cover())) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.cover()), nil }
+
+func (s Secret) cover() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
 }
 
 // VirtualAddress is an address that moves with its virtual router.

@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,11 +59,17 @@ func TestDigest(t *testing.T) {
 		replace("10.77.0.12:80\"", "10.77.0.12:80\"\nweight = 99"),
 		replace("vrid      = 51", "vrid      = 52"),
 		data + "[connection_sync]\nid = 52\n",
+		data + authTable("enforce"),
+		replace("vrid      = 51", "vrid      = 51\nversion = 2\nadvert_interval = \"1s\"\nauth_pass = \"abc\""),
 	} {
 		if mustParse(t, "other.toml", []byte(other)).Digest() == digest {
 			t.Errorf("the same digest for a file that means something else:\n%s", other)
 		}
 	}
+}
+
+func authTable(mode string) string {
+	return "[vrrp.auth]\nmode = \"" + mode + "\"\nkeys = { 1 = \"/etc/tandem/vrrp.key\" }\n"
 }
 
 func TestWarnings(t *testing.T) {
@@ -73,6 +81,9 @@ func TestWarnings(t *testing.T) {
 		{"cold failback", routerKey, routerKey + "\nfailback_delay = \"5s\"", `virtual_router web: after failback_delay 5s a director that comes back may not know the connections yet: the active's kernel sends each one again within 10s; write at least "12s"`},
 		{"lease", routerKey, routerKey + "\nadvert_interval = \"1s\"\naddress_lease = \"3s\"", `virtual_router web: address_lease 3s may end before the peer takes over; write at least "6s", or "auto"`},
 		{"no lease", routerKey, routerKey + "\naddress_lease = \"off\"", `virtual_router web: without address_lease a frozen director keeps its addresses while its peer takes them too; write address_lease = "auto"`},
+		{"receive-only", serviceKey, authTable("receive-only") + serviceKey, `vrrp.auth: adverts are not signed, and those of others are accepted without a signature; write mode = "permissive" once every director runs with this mode`},
+		{"permissive", serviceKey, authTable("permissive") + serviceKey, `vrrp.auth: adverts are accepted without a signature; write mode = "enforce" once every director runs with this mode`},
+		{"long password", routerKey, routerKey + "\nversion = 2\nauth_pass = \"123456789\"", "virtual_router web: version 2 sends only the first 8 characters of auth_pass; write those, as every other router does"},
 		{"timeout", serviceKey, serviceKey + "check.timeout = \"2s\"\n", "service http: check.timeout 2s is above check.interval 1s, so a failure is noticed late; write a timeout below the interval"},
 		{"udp", serviceKey, serviceKey + "protocol = \"udp\"\n", "service http: the check speaks TCP to the servers' udp ports; write check.port, a TCP port whose answer tells that the server is well"},
 		{"no inside", serviceKey, serviceKey + "forwarding = \"masquerade\"\n", `service http: router web has no address on another interface, where the servers' answers could come back; add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`},
@@ -92,5 +103,43 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSecret: a password shows itself neither printed nor encoded, nor in the
+// errors of a file that has it.
+func TestSecret(t *testing.T) {
+	const secret = "hunter22"
+	file := strings.Replace(string(readFile(t, "minimal.toml")), "vrid ", "version = 2\nauth_pass = \""+secret+"\"\nvrid ", 1)
+	c := mustParse(t, "minimal.toml", []byte(file))
+	if string(c.Routers[0].AuthPass) != secret {
+		t.Fatalf("password %s", string(c.Routers[0].AuthPass))
+	}
+	shown := []string{c.Digest()}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		shown = append(shown, fmt.Sprintf(verb, c.Routers[0]), fmt.Sprintf(verb, c.Routers[0].AuthPass))
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown = append(shown, string(text))
+	for _, bad := range []string{"hunter22\\u0007", "hunter22 ä", strings.Repeat("hunter22", 9)} {
+		_, err := Parse("bad.toml", []byte(strings.Replace(file, secret, bad, 1)))
+		if err == nil {
+			t.Fatalf("accepted %q", bad)
+		}
+		shown = append(shown, err.Error())
+	}
+	for _, s := range shown {
+		for _, leak := range []string{"hunter", fmt.Sprintf("%x", "hunter")} {
+			if strings.Contains(s, leak) {
+				t.Errorf("shows the password: %s", s)
+			}
+		}
+	}
+	other := mustParse(t, "minimal.toml", []byte(strings.Replace(file, secret, "another", 1)))
+	if other.Digest() != c.Digest() {
+		t.Error("the digest tells about the password")
 	}
 }

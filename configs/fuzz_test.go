@@ -96,6 +96,13 @@ func checkConfig(t *testing.T, c *Config) {
 		if (r.Failback == "delay") != (r.FailbackDelay > 0) {
 			t.Errorf("failback %q after %v", r.Failback, r.FailbackDelay)
 		}
+		checkAuth(t, r.Auth)
+		if least, most, step := intervals(r.Version); r.AdvertInterval < least || r.AdvertInterval > most || r.AdvertInterval%step != 0 {
+			t.Errorf("interval %v of version %d", r.AdvertInterval, r.Version)
+		}
+		if (r.Version == 3) != (r.Checksum != "") || r.AuthPass != "" && (r.Version == 3 || r.Auth.Mode != "off") {
+			t.Errorf("router %+v", r)
+		}
 		for _, a := range r.Addresses {
 			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
 				t.Errorf("address %+v", a)
@@ -120,5 +127,21 @@ func checkConfig(t *testing.T, c *Config) {
 				t.Errorf("server %+v", server)
 			}
 		}
+	}
+}
+
+func checkAuth(t *testing.T, a Auth) {
+	t.Helper()
+	if a.Mode == "off" {
+		if len(a.Keys) > 0 || a.ActiveKey != 0 {
+			t.Errorf("auth %+v", a)
+		}
+		return
+	}
+	if len(a.Keys) == 0 || a.Keys[0] != "" || a.Signs() && a.Keys[a.ActiveKey] == "" {
+		t.Errorf("keys %+v", a)
+	}
+	if (a.Replay == "time") != (a.Window >= time.Second) || a.Window > 300*time.Second {
+		t.Errorf("window %+v", a)
 	}
 }

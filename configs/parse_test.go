@@ -39,10 +39,14 @@ func TestMinimal(t *testing.T) {
 			VRID:           51,
 			Interface:      "eth0",
 			Priority:       map[string]uint8{"lb1": 150, "lb2": 100},
+			Transport:      "multicast",
+			Version:        3,
+			Checksum:       "pseudo-header",
 			AdvertInterval: 100 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  30 * time.Second,
 			AddressLease:   2 * time.Second,
+			Auth:           Auth{Mode: "off"},
 			Addresses:      []VirtualAddress{{Prefix: netip.MustParsePrefix("10.77.0.100/32"), Interface: "eth0"}},
 		}},
 		Services: []Service{{
@@ -84,9 +88,16 @@ id        = 255
 interface = "sync0"
 [vrrp]
 interface       = "eth0"
+transport       = "unicast"
+checksum        = "rfc9568"
 advert_interval = "1s"
 failback        = "never"
 address_lease   = "off"
+[vrrp.auth]
+mode       = "permissive"
+keys       = { 1 = "/etc/tandem/old.key", 255 = "/etc/tandem/new.key" }
+active_key = 255
+replay     = "monotonic"
 [[virtual_router]]
 name      = "a"
 vrid      = 1
@@ -97,6 +108,8 @@ name      = "b"
 vrid      = 1
 interface = "eth2"
 addresses = ["10.77.0.101"]
+transport       = "multicast"
+checksum        = "pseudo-header"
 advert_interval = "40.95s"
 failback        = "delay"
 failback_delay  = "1500ms"
@@ -105,6 +118,7 @@ address_lease   = "auto"
 name      = "c"
 vrid      = 2
 addresses = ["10.77.0.102/31"]
+version       = 2
 failback      = "immediate"
 address_lease = "1h"
 [[service]]
@@ -119,6 +133,7 @@ on_failure  = "quiesce"
 check = { type = "http", port = 8080, method = "HEAD", host = "dns", path = "/ok", expect = { status = 204 }, interval = "2s", timeout = "10ms", rise = 1, fall = 1 }
 server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:5300", weight = 65535 }]
 `
+	auth := Auth{Mode: "permissive", Keys: map[uint8]string{1: "/etc/tandem/old.key", 255: "/etc/tandem/new.key"}, ActiveKey: 255, Replay: "monotonic"}
 	addr, prefix, port := netip.MustParseAddr, netip.MustParsePrefix, netip.MustParseAddrPort
 	want := &Config{
 		Name: "edge",
@@ -130,8 +145,12 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 		Routers: []VirtualRouter{{
 			Name: "a", VRID: 1, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 7},
+			Transport:      "unicast",
+			Version:        3,
+			Checksum:       "rfc9568",
 			AdvertInterval: time.Second,
 			Failback:       "never",
+			Auth:           auth,
 			Addresses: []VirtualAddress{
 				{Prefix: prefix("10.77.0.100/24"), Interface: "eth0"},
 				{Prefix: prefix("10.88.0.254/24"), Interface: "eth1"},
@@ -139,17 +158,24 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 		}, {
 			Name: "b", VRID: 1, Interface: "eth2",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			Transport:      "multicast",
+			Version:        3,
+			Checksum:       "pseudo-header",
 			AdvertInterval: 40950 * time.Millisecond,
 			Failback:       "delay",
 			FailbackDelay:  1500 * time.Millisecond,
 			AddressLease:   219 * time.Second,
+			Auth:           auth,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.101/32"), Interface: "eth2"}},
 		}, {
 			Name: "c", VRID: 2, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
+			Transport:      "unicast",
+			Version:        2,
 			AdvertInterval: time.Second,
 			Failback:       "immediate",
 			AddressLease:   time.Hour,
+			Auth:           auth,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
 		}},
 		Services: []Service{{
@@ -200,6 +226,62 @@ func TestLeaseFor(t *testing.T) {
 		}
 		if lease > max(minLease, 6*interval+time.Second) {
 			t.Errorf("interval %v: lease %v is needlessly long", interval, lease)
+		}
+	}
+}
+
+// TestWindow checks the default, and that it is each router's own.
+func TestWindow(t *testing.T) {
+	const auth = "[vrrp.auth]\nmode = \"enforce\"\nkeys = { 7 = \"/etc/tandem/vrrp.key\" }\n"
+	for _, tt := range []struct {
+		interval, window string
+		want             time.Duration
+	}{
+		{"100ms", "", 5 * time.Second},
+		{"1s", "", 5 * time.Second},
+		{"2s", "", 6 * time.Second},
+		{"40.95s", `window = "auto"`, 122850 * time.Millisecond},
+		{"40.95s", `window = "1s"`, time.Second},
+		{"100ms", `window = "300s"`, 300 * time.Second},
+	} {
+		file := strings.Replace(string(readFile(t, "minimal.toml")), "vrid ", "advert_interval = \""+tt.interval+"\"\nvrid ", 1)
+		got := mustParse(t, "minimal.toml", []byte(file+auth+tt.window)).Routers[0].Auth
+		want := Auth{Mode: "enforce", Keys: map[uint8]string{7: "/etc/tandem/vrrp.key"}, ActiveKey: 7, Replay: "time", Window: tt.want}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("interval %s, %q (-want +got):\n%s", tt.interval, tt.window, diff)
+		}
+	}
+	if got := windowFor(255 * time.Second); got != maxWindow {
+		t.Errorf("window %v of the longest interval", got)
+	}
+}
+
+// TestVersions checks what depends on the version, and what a router inherits.
+func TestVersions(t *testing.T) {
+	type result struct {
+		Version  uint8
+		Interval time.Duration
+		Checksum string
+		Pass     string
+	}
+	for _, tt := range []struct {
+		vrrp, router string
+		want         result
+	}{
+		{"", "", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{"version = 2", "", result{2, time.Second, "", ""}},
+		{"", "version = 2", result{2, time.Second, "", ""}},
+		{"version = 2", "version = 3", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{`checksum = "rfc9568"`, "version = 2", result{2, time.Second, "", ""}},
+		{"version = 2\nadvert_interval = \"3s\"\nauth_pass = \"abc\"", "", result{2, 3 * time.Second, "", "abc"}},
+		{"version = 2\nauth_pass = \"abc\"", "version = 3", result{3, 100 * time.Millisecond, "pseudo-header", ""}},
+		{`advert_interval = "200ms"`, "version = 2\nadvert_interval = \"255s\"\nauth_pass = \"p w!\"", result{2, 255 * time.Second, "", "p w!"}},
+	} {
+		file := strings.NewReplacer("interface = \"eth0\"\n", "interface = \"eth0\"\n"+tt.vrrp+"\n", "vrid ", tt.router+"\nvrid ").
+			Replace(string(readFile(t, "minimal.toml")))
+		r := mustParse(t, "minimal.toml", []byte(file)).Routers[0]
+		if got := (result{r.Version, r.AdvertInterval, r.Checksum, string(r.AuthPass)}); got != tt.want {
+			t.Errorf("[vrrp] %q, router %q: %+v, want %+v", tt.vrrp, tt.router, got, tt.want)
 		}
 	}
 }

@@ -12,7 +12,11 @@ const (
 	defaultName           = "tandem"
 	defaultPriority       = 100 // RFC 9568, section 5.2.4
 	defaultSyncID         = 51
+	defaultTransport      = "multicast"
+	defaultVersion        = 3
+	defaultChecksum       = "pseudo-header"
 	defaultAdvertInterval = 100 * time.Millisecond
+	defaultSlowInterval   = time.Second // with version 2
 	defaultFailback       = "delay"
 	defaultFailbackDelay  = 30 * time.Second
 	defaultWeight         = 100
@@ -101,12 +105,15 @@ func (c *Config) readPair(t *table) {
 // readVRRP returns the [vrrp] table as the router that other routers start from.
 func readVRRP(t *table) VirtualRouter {
 	defaults := VirtualRouter{
-		AdvertInterval: defaultAdvertInterval,
-		Failback:       defaultFailback,
-		FailbackDelay:  defaultFailbackDelay,
-		AddressLease:   autoLease,
+		Transport:     defaultTransport,
+		Version:       defaultVersion,
+		Checksum:      defaultChecksum,
+		Failback:      defaultFailback,
+		FailbackDelay: defaultFailbackDelay,
+		AddressLease:  autoLease,
 	}
 	readElection(t, &defaults)
+	defaults.Auth = readAuth(t.table("auth"))
 	t.done()
 	return defaults
 }
@@ -115,15 +122,49 @@ func readVRRP(t *table) VirtualRouter {
 // defaults in r.
 func readElection(t *table, r *VirtualRouter) {
 	r.Interface = read(t, "interface", r.Interface, interfaceName)
-	// Max Advertise Int has 12 bits of centiseconds (RFC 9568, section 5.2.7).
-	r.AdvertInterval = read(t, "advert_interval", r.AdvertInterval,
-		span(10*time.Millisecond, 4095*10*time.Millisecond, 10*time.Millisecond))
+	r.Transport = read(t, "transport", r.Transport, oneOf("multicast", "unicast"))
+	r.Version = read(t, "version", r.Version, whole[uint8](2, 3))
+	r.AdvertInterval = read(t, "advert_interval", r.AdvertInterval, intervalOf(r.Version))
+	readVersion(t, r)
 	r.Failback = read(t, "failback", r.Failback, oneOf("delay", "immediate", "never"))
 	r.FailbackDelay = read(t, "failback_delay", r.FailbackDelay, span(time.Millisecond, 24*time.Hour, time.Millisecond))
 	r.AddressLease = read(t, "address_lease", r.AddressLease, lease)
 	if t.has("failback_delay") && r.Failback != "delay" {
 		t.key("failback_delay").fail(fmt.Sprintf("has no effect with failback = %q", r.Failback),
 			`remove it, or write failback = "delay"`)
+	}
+}
+
+// readVersion reads the keys that one version of VRRP has.
+func readVersion(t *table, r *VirtualRouter) {
+	r.Checksum = read(t, "checksum", r.Checksum, oneOf("pseudo-header", "rfc9568"))
+	r.AuthPass = read(t, "auth_pass", r.AuthPass, password)
+	if t.has("checksum") && r.Version == 2 {
+		t.key("checksum").fail("has no effect with version = 2", "remove it, or write version = 3")
+	}
+	if t.has("auth_pass") && r.Version != 2 {
+		t.key("auth_pass").fail("has no effect with version = 3", "remove it, or write version = 2; [vrrp.auth] authenticates either version")
+	}
+}
+
+// resolve gives what depends on the version its final value.
+func (r *VirtualRouter) resolve(t *table) {
+	if r.Version == 2 {
+		r.Checksum = ""
+	} else {
+		r.AuthPass = ""
+	}
+	if r.AuthPass != "" && r.Auth.Mode != "off" {
+		t.key("auth_pass").fail("cannot be used together with [vrrp.auth]", `remove one of the two; only [vrrp.auth] keeps attackers out`)
+	}
+	switch least, most, step := intervals(r.Version); {
+	case r.AdvertInterval == 0 && r.Version == 2:
+		r.AdvertInterval = defaultSlowInterval
+	case r.AdvertInterval == 0:
+		r.AdvertInterval = defaultAdvertInterval
+	case r.AdvertInterval < least || r.AdvertInterval > most || r.AdvertInterval%step != 0:
+		t.key("advert_interval").fail(fmt.Sprintf("%s of [vrrp] is not possible with version = %d", short(r.AdvertInterval), r.Version),
+			fmt.Sprintf("write one from %q to %q in steps of %q here", short(least), short(most), short(step)))
 	}
 }
 
@@ -135,9 +176,11 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	if r.Failback != "delay" {
 		r.FailbackDelay = 0
 	}
+	r.resolve(t)
 	if r.AddressLease == autoLease {
 		r.AddressLease = leaseFor(r.AdvertInterval)
 	}
+	r.Auth = r.Auth.of(r)
 	r.Priority = c.readPriority(t)
 	for _, e := range t.needList("addresses", `["10.77.0.100/32"]`) {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))

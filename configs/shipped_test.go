@@ -58,6 +58,9 @@ func TestReferenceIsComplete(t *testing.T) {
 	for _, d := range []string{"lb1", "lb2"} { // names, not keys
 		delete(reference, "virtual_router.priority."+d)
 	}
+	delete(reference, "vrrp.auth.keys.1") // a number
+	// Only with another version than the one that [vrrp] shows.
+	delete(vocabulary, "vrrp.auth_pass")
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(vocabulary)), slices.Sorted(maps.Keys(reference))); diff != "" {
 		t.Errorf("keys (-read by Parse +in reference.toml):\n%s", diff)
 	}
@@ -89,7 +92,7 @@ func keysOf(value any, path string, into map[string]bool) {
 func TestReferenceShowsDefaults(t *testing.T) {
 	data := string(readFile(t, "reference.toml"))
 	digest := mustParse(t, "reference.toml", []byte(data)).Digest()
-	required := []string{"name", "address", "vrid", "virtual"}
+	required := []string{"name", "address", "addresses", "vrid", "virtual"}
 	different := []string{"priority", "interface", "type", "port", "host"}
 	key := regexp.MustCompile(`^([a-z_]+)\s*=.*[^\[,]$`)
 	tried := 0
@@ -101,6 +104,9 @@ func TestReferenceShowsDefaults(t *testing.T) {
 		}
 		tried++
 		c, err := Parse("reference.toml", []byte(strings.Join(slices.Delete(slices.Clone(lines), i, i+1), "")))
+		if strings.Contains(line, "not the default") {
+			continue
+		}
 		switch {
 		case err != nil && !slices.Contains(required, m[1]) && !slices.Contains(different, m[1]):
 			t.Errorf("without line %d, %q: %v", i+1, m[1], err)

@@ -38,6 +38,7 @@ var (
 	// its IFNAMSIZ.
 	interfaceName = word("the name of an interface", "use 1 to 15 characters without space, slash or colon", 15,
 		func(s string) bool { return visible(s) && !strings.ContainsAny(s, "/:") && s != "." && s != ".." })
+	filePath = word("the absolute path of a file", `write for example "/etc/tandem/vrrp.key"`, 4095, visibleRooted)
 	// sun_path of sockaddr_un (unix(7)) has room for 107 bytes.
 	socketPath = word("the absolute path of a socket", `write for example "`+defaultSocket+`", at most 107 characters`, 107, visibleRooted)
 )
@@ -102,6 +103,30 @@ func span(least, most, step time.Duration) func(element) (time.Duration, bool) {
 		}
 		return 0, false
 	}
+}
+
+// intervals are the shortest interval of a version of VRRP, the longest, and the
+// step. Max Advertise Interval has 12 bits of centiseconds (RFC 9568, section
+// 5.2.7), Advertisement Interval 8 bits of seconds (RFC 3768, section 5.3.6).
+func intervals(version uint8) (least, most, step time.Duration) {
+	if version == 2 {
+		return time.Second, 255 * time.Second, time.Second
+	}
+	return 10 * time.Millisecond, 4095 * 10 * time.Millisecond, 10 * time.Millisecond
+}
+
+func intervalOf(version uint8) func(element) (time.Duration, bool) {
+	return span(intervals(version))
+}
+
+// password accepts a text and does not show it in an error.
+func password(e element) (Secret, bool) {
+	s, ok := e.value.(string)
+	if !ok || s == "" || len(s) > 63 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		e.fail("is not a password", "write 1 to 63 letters, digits and signs in double quotes, of which 8 count")
+		return "", false
+	}
+	return Secret(s), true
 }
 
 // exampleDuration is what someone who wrote value most likely meant: a number

@@ -8,7 +8,7 @@ import (
 
 // Warning is something legal that often ends badly.
 type Warning struct {
-	Key     string // "virtual_router web" or "service http"
+	Key     string // "vrrp.auth", "virtual_router web" or "service http"
 	Problem string
 	Remedy  string
 }
@@ -21,7 +21,7 @@ func (w Warning) String() string {
 // Warnings returns what an operator should know about a valid configuration, in
 // the order of the file.
 func (c *Config) Warnings() []Warning {
-	var list []Warning
+	list := c.Routers[0].Auth.warnings()
 	vips := make(map[netip.Addr]int) // index of the router
 	for i, r := range c.Routers {
 		for _, a := range r.Addresses {
@@ -69,6 +69,9 @@ func (c *Config) routerWarnings(r VirtualRouter) []Warning {
 	if auto := leaseFor(r.AdvertInterval); r.AddressLease > 0 && r.AddressLease < auto {
 		warn(fmt.Sprintf("address_lease %s may end before the peer takes over", short(r.AddressLease)),
 			fmt.Sprintf("write at least %q, or \"auto\"", short(auto)))
+	}
+	if len(r.AuthPass) > 8 {
+		warn("version 2 sends only the first 8 characters of auth_pass", "write those, as every other router does")
 	}
 	if r.AddressLease == 0 {
 		warn("without address_lease a frozen director keeps its addresses while its peer takes them too",

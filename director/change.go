@@ -81,8 +81,8 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 			continue
 		}
 		r.cfg = rc
-		r.election.Reconfigure(electionConfig(rc, d.o.Node))
-		r.gate.SetConfig(rc)
+		r.election.Reconfigure(rc, electionConfig(rc, d.o.Node))
+		r.gate.SetConfig(rc, d.ownAddress(cfg))
 	}
 }
 

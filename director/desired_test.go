@@ -282,6 +282,10 @@ func TestElectionConfig(t *testing.T) {
 	if c := electionConfig(r, "lb2"); c.Priority != 100 || c.Failback != vrrp.FailbackDelayed || c.FailbackDelay != sec(30) {
 		t.Errorf("got %+v", c)
 	}
+	r.Version, r.AdvertInterval = 2, time.Second
+	if c := electionConfig(r, "lb1"); c.Version != vrrp.V2 || c.Validate() != nil {
+		t.Errorf("got %+v", c)
+	}
 	r.Failback = "immediate"
 	if c := electionConfig(r, "lb1"); c.Failback != vrrp.FailbackImmediate {
 		t.Errorf("got %+v", c)
@@ -319,8 +323,14 @@ func TestLinkFault(t *testing.T) {
 		{"no address", map[string]Link{"eth0": {Up: true}, "eth1": up}, "interface eth0 has no IPv4 address of its own to send advertisements from"},
 		{"all", nil, "interface eth0 does not exist; interface eth1 does not exist"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { wantText(t, "fault", linkFault(r, tt.links), tt.want) })
+		t.Run(tt.name, func(t *testing.T) { wantText(t, "fault", linkFault(r, ip("10.0.0.1"), tt.links), tt.want) })
 	}
+	links := map[string]Link{"eth0": up, "eth1": {Up: true}}
+	wantText(t, "another address by multicast", linkFault(r, ip("10.0.0.9"), links), "")
+	r.Transport = "unicast"
+	wantText(t, "the own address by unicast", linkFault(r, ip("10.0.0.1"), links), "")
+	wantText(t, "another address by unicast", linkFault(r, ip("10.0.0.9"), links),
+		"interface eth0 sends advertisements from its first address 10.0.0.1, and by unicast the peers accept them only from 10.0.0.9, the address of this director in the configuration")
 }
 
 func TestProfileInput(t *testing.T) {

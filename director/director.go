@@ -89,7 +89,7 @@ func New(o Options) (*Director, error) {
 func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
 	made := make(map[RouterID]*router, len(missing))
 	for _, rc := range missing {
-		r, err := d.makeRouter(rc)
+		r, err := d.makeRouter(cfg, rc)
 		if err != nil {
 			closeAll(made)
 			return nil, fmt.Errorf("virtual router %s: %w", rc.Name, err)
@@ -99,8 +99,8 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 	return made, nil
 }
 
-func (d *Director) makeRouter(rc configs.VirtualRouter) (*router, error) {
-	id, g := idOf(rc), newGate(rc, d.o)
+func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
+	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg), d.o)
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
 		Role:     func(role vrrp.Role) { d.holder.SetRole(id, role) },
 		Announce: func(string) { d.holder.Announce(id) },
@@ -112,6 +112,11 @@ func (d *Director) makeRouter(rc configs.VirtualRouter) (*router, error) {
 	g.election = election
 	g.failing = func(at time.Time) string { return d.holder.Failing(at, id) }
 	return &router{cfg: rc, election: election, gate: g}, nil
+}
+
+// ownAddress is this director's address in a configuration that has it.
+func (d *Director) ownAddress(cfg *configs.Config) netip.Addr {
+	return must(cfg.Director(d.o.Node)).Address
 }
 
 func closeAll(routers map[RouterID]*router) {

@@ -406,8 +406,11 @@ func (e *fakeElection) Shutdown(_ string, handOver bool) {
 	e.become(vrrp.Init, handOver && active)
 }
 
-func (e *fakeElection) Reconfigure(c vrrp.Config) {
+func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
 	e.note("reconfigure")
+	if idOf(r) != e.id || r.VRID != c.VRID {
+		e.w.t.Errorf("%v is reconfigured as %v", e.id, idOf(r))
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status.Priority = c.Priority

@@ -49,11 +49,12 @@ type gate struct {
 
 	mu    sync.Mutex
 	cfg   configs.VirtualRouter
-	heard bool   // an advertisement since the gate was last shut
-	fault string // why the router stays out; empty: it does not
+	own   netip.Addr // this director's address in the configuration
+	heard bool       // an advertisement since the gate was last shut
+	fault string     // why the router stays out; empty: it does not
 }
 
-func newGate(cfg configs.VirtualRouter, o Options) *gate {
+func newGate(cfg configs.VirtualRouter, own netip.Addr, o Options) *gate {
 	return &gate{
 		failing: func(time.Time) string { return "" },
 		links:   o.Links,
@@ -61,6 +62,7 @@ func newGate(cfg configs.VirtualRouter, o Options) *gate {
 		log:     o.Log.With("part", "gate"),
 		kick:    make(chan struct{}, 1),
 		cfg:     cfg,
+		own:     own,
 	}
 }
 
@@ -90,10 +92,11 @@ func (g *gate) Fault() string {
 	return g.fault
 }
 
-// SetConfig replaces the configuration of the router.
-func (g *gate) SetConfig(cfg configs.VirtualRouter) {
+// SetConfig replaces the configuration of the router, and this director's
+// address in it.
+func (g *gate) SetConfig(cfg configs.VirtualRouter, own netip.Addr) {
 	g.mu.Lock()
-	g.cfg = cfg
+	g.cfg, g.own = cfg, own
 	g.mu.Unlock()
 	g.Kick()
 }
@@ -111,7 +114,8 @@ func (g *gate) Run(ctx context.Context) {
 			return
 		case at := <-held.C:
 			if fault := g.failing(at); fault != "" && g.primary.IsValid() {
-				g.shut(g.config(), fault)
+				cfg, _ := g.config()
+				g.shut(cfg, fault)
 				timer.Reset(gateResync)
 			}
 			continue
@@ -122,21 +126,22 @@ func (g *gate) Run(ctx context.Context) {
 	}
 }
 
-func (g *gate) config() configs.VirtualRouter {
+// config is the router's configuration, and this director's address in it.
+func (g *gate) config() (configs.VirtualRouter, netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.cfg
+	return g.cfg, g.own
 }
 
 // look checks once and returns when to check again without being asked.
 func (g *gate) look(ctx context.Context) time.Duration {
-	cfg := g.config()
+	cfg, own := g.config()
 	links, err := g.links()
 	if err != nil {
 		g.log.Error("links could not be read; trying again", "router", cfg.Name, "err", err)
 		return time.Second
 	}
-	if fault := linkFault(cfg, links); fault != "" {
+	if fault := linkFault(cfg, own, links); fault != "" {
 		g.shut(cfg, fault)
 		return gateResync
 	}
@@ -192,8 +197,10 @@ func (g *gate) open(primary netip.Addr) {
 	g.election.Startup(primary)
 }
 
-// linkFault is why a router's interfaces do not allow it to run, in words.
-func linkFault(cfg configs.VirtualRouter, links map[string]Link) string {
+// linkFault is why a router's interfaces do not allow it to run, in words. own is
+// this director's address in the configuration: by unicast, the peers accept no
+// other.
+func linkFault(cfg configs.VirtualRouter, own netip.Addr, links map[string]Link) string {
 	names := []string{cfg.Interface}
 	for _, a := range cfg.Addresses {
 		if !slices.Contains(names, a.Interface) {
@@ -209,6 +216,9 @@ func linkFault(cfg configs.VirtualRouter, links map[string]Link) string {
 			faults = append(faults, fmt.Sprintf("interface %s is down or has no carrier", n))
 		case n == cfg.Interface && !l.Primary.IsValid():
 			faults = append(faults, fmt.Sprintf("interface %s has no IPv4 address of its own to send advertisements from", n))
+		case n == cfg.Interface && cfg.Transport == "unicast" && l.Primary != own:
+			faults = append(faults, fmt.Sprintf("interface %s sends advertisements from its first address %s, and by unicast the peers accept them only from %s, the address of this director in the configuration",
+				n, l.Primary, own))
 		}
 	}
 	return strings.Join(faults, "; ")

@@ -22,7 +22,7 @@ type gating struct {
 func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 	t.Helper()
 	o := w.options(config(t, routerWeb))
-	g := newGate(cfg, o)
+	g := newGate(cfg, ip("10.0.0.1"), o)
 	e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestGateProbes(t *testing.T) {
 		g := gateOf(t, w, router(t))
 		after(sec(1))
 		w.steps()
-		g.SetConfig(router(t))
+		g.SetConfig(router(t), ip("10.0.0.1"))
 		after(sec(60))
 		wantList(t, "steps", w.steps())
 	})
@@ -187,7 +187,7 @@ func TestGateStops(t *testing.T) {
 	bubble(t, "in the middle of the last probe", func(t *testing.T, w *world) {
 		w.slowProbe = time.Hour
 		cfg := config(t, routerWeb).Routers[0]
-		g := newGate(cfg, w.options(config(t, routerWeb)))
+		g := newGate(cfg, ip("10.0.0.1"), w.options(config(t, routerWeb)))
 		e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 		if err != nil {
 			t.Fatal(err)

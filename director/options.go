@@ -32,9 +32,10 @@ type Options struct {
 
 	// Profile is the sysctl profile of a configuration on this machine.
 	Profile func(*configs.Config) []ipvsctl.Sysctl
-	// Prepare opens what configurations need of the network, before an election of
-	// them is made or an address of them is held. They are all that is in force, or
-	// about to be; on an error nothing changes.
+	// Prepare opens what configurations need of the network and reads the keys of the
+	// last, before an election of it is made or reconfigured or an address of it is
+	// held. They are all that is in force, or about to be; on an error nothing
+	// changes.
 	Prepare func(...*configs.Config) error
 	// Drops counts the packets that elections discarded, in a stable order.
 	Drops func() []DropStatus
@@ -124,7 +125,7 @@ type Owned struct {
 type Election interface {
 	Startup(primary netip.Addr)
 	Shutdown(cause string, handOver bool)
-	Reconfigure(vrrp.Config)
+	Reconfigure(configs.VirtualRouter, vrrp.Config)
 	Status() vrrprunner.Status
 	Close()
 }

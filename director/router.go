@@ -88,6 +88,9 @@ func electionConfig(r configs.VirtualRouter, node string) vrrp.Config {
 		Interval:      r.AdvertInterval,
 		FailbackDelay: r.FailbackDelay,
 	}
+	if r.Version == 2 {
+		c.Version = vrrp.V2
+	}
 	switch r.Failback {
 	case "delay":
 		c.Failback = vrrp.FailbackDelayed

@@ -57,6 +57,9 @@ type RouterStatus struct {
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
+	Protocol    uint8           `json:"vrrp_version"` // 2 or 3
+	Transport   string          `json:"transport"`
+	Auth        AuthStatus      `json:"auth"`
 	Remarks     []string        `json:"remarks,omitempty"` // what is odd about the election, in words
 }
 
@@ -65,6 +68,12 @@ type DropStatus struct {
 	Interface string `json:"interface"`
 	Reason    string `json:"reason"` // a vrrp.DropReason
 	Packets   uint64 `json:"packets"`
+}
+
+// AuthStatus is how a router's advertisements are authenticated.
+type AuthStatus struct {
+	Mode      string `json:"mode"`
+	ActiveKey uint8  `json:"active_key,omitempty"` // the id of the key to sign with
 }
 
 // PeerStatus is the director that was last heard as active.
@@ -205,7 +214,11 @@ func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) Syn
 }
 
 func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
-	out := RouterStatus{Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface}
+	out := RouterStatus{
+		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface,
+		Protocol: rc.Version, Transport: rc.Transport,
+		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
+	}
 	for _, a := range rc.Addresses {
 		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})
 	}

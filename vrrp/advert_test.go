@@ -47,6 +47,10 @@ func TestAdvertWire(t *testing.T) {
 	wide := Advert{VRID: 255, Priority: 255, Interval: MaxInterval, Addresses: addrs("192.0.2.100", "192.0.2.101", "198.51.100.7")}
 	short := Advert{VRID: 1, Priority: 1, Interval: MinInterval, Addresses: addrs("192.0.2.100")}
 
+	old := base
+	old.Version = V2
+	holo := Advert{Version: V2, VRID: 51, Priority: 30, Interval: time.Second, Addresses: addrs("10.0.1.5")}
+
 	tests := []struct {
 		name string
 		adv  Advert
@@ -62,6 +66,8 @@ func TestAdvertWire(t *testing.T) {
 		{"release, message only", release, ChecksumMessageOnly, group, "31330001 0064 0c03 c0000264"},
 		{"longest interval, three addresses", wide, ChecksumMessageOnly, group,
 			"31ffff03 0fff 0ff8 c0000264 c0000265 c6336407"},
+		{"version 2", old, ChecksumMessageOnly, group, "21336401 0001 b865 c0000264 0000000000000000"},
+		{"version 2 of holo", holo, ChecksumMessageOnly, group, "21331e01 0001 b5c5 0a000105 0000000000000000"},
 		{"shortest interval", short, ChecksumMessageOnly, group, "31010101 0001 0b98 c0000264"},
 	}
 	for _, tt := range tests {
@@ -135,7 +141,13 @@ func TestParseDrops(t *testing.T) {
 		{"IPv6 source", valid(), Header{Src: v6, Dst: group, TTL: 255}, DropFamilyMismatch},
 		{"IPv6 destination", valid(), Header{Src: src1, Dst: v6, TTL: 255}, DropFamilyMismatch},
 		{"no addresses in the header", valid(), Header{TTL: 255}, DropFamilyMismatch},
-		{"version 2", unhex(t, "21336401 0001 b865 c0000264 0000000000000000"), header, DropBadVersion},
+		{"version 1", set(0, 0x11), header, DropBadVersion},
+		{"version 2 without room for authentication", unhex(t, "21336401 0001 b865 c0000264"), header, DropTruncated},
+		{"version 2, authentication cut", unhex(t, "21336401 0001 b865 c0000264 00000000000000"), header, DropTruncated},
+		{"version 2, checksum off by one", unhex(t, "21336401 0001 b866 c0000264 0000000000000000"), header, DropBadChecksum},
+		{"version 2, authentication not in the checksum", unhex(t, "21336401 0001 b865 c0000264 0000000000000001"), header, DropBadChecksum},
+		{"version 2, pseudo-header in the checksum", unhex(t, "21336401 0001 15cd c0000264 0000000000000000"), header, DropBadChecksum},
+		{"version 2, interval 0", unhex(t, "21336401 0000 b866 c0000264 0000000000000000"), header, DropZeroInterval},
 		{"version 4", set(0, 0x41), header, DropBadVersion},
 		{"type 2", set(0, 0x32), header, DropBadType},
 		{"empty", nil, header, DropTruncated},
@@ -187,9 +199,13 @@ func TestDropReasonLabels(t *testing.T) {
 	want := []string{
 		"family-mismatch", "bad-ttl", "truncated", "bad-version", "bad-type",
 		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "own-source",
+		"unknown-sender", "version-mismatch", "auth-type-mismatch", "auth-bad-password",
+		"auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
+		"auth-bad-digest", "auth-replayed", "too-many-senders",
+		"interval-mismatch",
 	}
 	var got []string
-	for r := DropFamilyMismatch; r <= DropOwnSource; r++ {
+	for r := DropFamilyMismatch; r < dropReasons; r++ {
 		got = append(got, r.String())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -208,6 +224,9 @@ func TestAppendErrors(t *testing.T) {
 		{"interval too short", func(a *Advert) { a.Interval = MinInterval - 1 }, "interval 9.999999ms"},
 		{"interval too long", func(a *Advert) { a.Interval = MaxInterval + centisecond }, "interval 40.96s"},
 		{"interval between centiseconds", func(a *Advert) { a.Interval = 15 * time.Millisecond }, "steps of 10ms"},
+		{"version", func(a *Advert) { a.Version = 7 }, "version(7)"},
+		{"fraction of a second in version 2", func(a *Advert) { a.Version, a.Interval = V2, 1500*time.Millisecond }, "1s to 4m15s in steps of 1s"},
+		{"256 s in version 2", func(a *Advert) { a.Version, a.Interval = V2, 256*time.Second }, "interval 4m16s"},
 		{"no address", func(a *Advert) { a.Addresses = nil }, "0 addresses"},
 		{"too many addresses", func(a *Advert) { a.Addresses = make([]netip.Addr, 256) }, "256 addresses"},
 		{"IPv6 address", func(a *Advert) { a.Addresses = addrs("2001:db8::1") }, "2001:db8::1"},

@@ -8,7 +8,8 @@ import (
 // ChecksumForm says what the checksum of a version 3 advertisement over IPv4
 // covers. RFC 5798, section 5.2.8, was read both ways, and RFC 9568, section
 // 5.2.8, decided against most of the installed routers: some verify only one
-// form, so the sender has to choose and the receiver takes both.
+// form, so the sender has to choose and the receiver takes both. In version 2 it
+// is always the message alone (RFC 3768, section 5.3.8).
 type ChecksumForm uint8
 
 const (
@@ -35,7 +36,7 @@ func pseudoHeaderSum(src, dst netip.Addr, length int) uint64 {
 }
 
 // onesSum is the one's complement sum of b, not yet folded (RFC 1071). A
-// message has an even length: 8 bytes and 4 for each address.
+// message has an even length: 8 or 16 bytes and 4 for each address.
 func onesSum(b []byte) uint64 {
 	var sum uint64
 	for ; len(b) >= 2; b = b[2:] {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limits of the Max Advertise Interval field: 12 bits of centiseconds, zero
+// Limits of the Max Advertise Interval field of version 3: 12 bits of centiseconds, zero
 // excluded (RFC 9568, section 5.2.7 and erratum 8301).
 const (
 	MinInterval = centisecond
@@ -20,9 +20,10 @@ const PriorityOwner = 255
 // Config is what one virtual router needs to elect. A valid Config comes out
 // of package configs; NewMachine panics on one that is not.
 type Config struct {
-	VRID      uint8         // 1-255
-	Priority  uint8         // 1-255; 255 is the address owner (RFC 9568, section 5.2.4)
-	Interval  time.Duration // Advertisement_Interval, 10 ms to 40.95 s in steps of 10 ms
+	VRID      uint8 // 1-255
+	Priority  uint8 // 1-255; 255 is the address owner (RFC 9568, section 5.2.4)
+	Version   Version
+	Interval  time.Duration // Advertisement_Interval, see Advert.Interval
 	Addresses []netip.Addr  // the IPv4 addresses of the advertisement, 1-255
 	Failback  Failback
 	// FailbackDelay is how long a router with the higher priority leaves the
@@ -47,7 +48,7 @@ func (c Config) Validate() error {
 // advert is the advertisement of c with a priority of its own, because a
 // router that releases its role sends 0.
 func (c Config) advert(priority uint8) Advert {
-	return Advert{VRID: c.VRID, Priority: priority, Interval: c.Interval, Addresses: c.Addresses}
+	return Advert{Version: c.Version, VRID: c.VRID, Priority: priority, Interval: c.Interval, Addresses: c.Addresses}
 }
 
 // clone is c with memory of its own: the caller may reuse its slice.

@@ -1,5 +1,6 @@
-// Package vrrp is the election: the VRRP version 3 codec for IPv4 and the state
-// machine of one virtual router (RFC 9568).
+// Package vrrp is the election: the VRRP codec for IPv4, with the authentication
+// of advertisements, and the state machine of one virtual router (RFC 9568, and
+// RFC 3768 for version 2).
 //
 // It is pure. A Machine has no clock, no socket and no goroutine: Step takes the
 // time and an event and returns actions, Deadline says when it next wants a
@@ -17,4 +18,7 @@
 //     ([Announce]), and a router that yields makes itself heard as one;
 //   - a release never makes a backup wait longer;
 //   - the configuration changes in place ([Reconfigure]).
+//
+// Version 2 has the same tables but for its timers (version.go), and takes no
+// other interval than its own.
 package vrrp

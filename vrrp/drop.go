@@ -2,8 +2,8 @@ package vrrp
 
 import "fmt"
 
-// DropReason is why a received packet was discarded. It is the error of Parse,
-// and its String is the label of the counter.
+// DropReason is why a received packet was discarded. It is the error of Parse
+// and of Codec.Accept, and its String is the label of the counter.
 type DropReason uint8
 
 // The discards of RFC 9568, section 7.1, in the order in which they are judged,
@@ -15,7 +15,7 @@ const (
 	DropBadTTL
 	// DropTruncated is a packet shorter than its header and its addresses.
 	DropTruncated
-	// DropBadVersion is a version other than 3.
+	// DropBadVersion is a version other than 2 and 3.
 	DropBadVersion
 	// DropBadType is a type other than 1, ADVERTISEMENT.
 	DropBadType
@@ -32,6 +32,42 @@ const (
 	// DropOwnSource is a packet from the router's own address: looped back by the
 	// network, or another machine uses the address. Parse does not report it.
 	DropOwnSource
+
+	// DropUnknownSender is a packet from none of the peers of a router that has
+	// peers. Only package wire reports it.
+	DropUnknownSender
+
+	// These are of Codec.Accept, in the order in which they are judged.
+
+	// DropVersionMismatch is a version that this router does not speak.
+	DropVersionMismatch
+	// DropAuthType is an authentication type of version 2 that this router does
+	// not use (RFC 3768, section 7.1).
+	DropAuthType
+	// DropBadPassword is another password than this router's. Version 2 only.
+	DropBadPassword
+	// DropAuthMissing is a packet without the trailer that AuthEnforce demands.
+	DropAuthMissing
+	// DropAuthMalformed is a trailer of another length or type, or with reserved
+	// bits.
+	DropAuthMalformed
+	// DropAuthWindow is a time too far from this router's: an old recording, or
+	// clocks that are not synchronised.
+	DropAuthWindow
+	// DropAuthUnknownKey is a key id that is not configured.
+	DropAuthUnknownKey
+	// DropAuthBadDigest is a digest that the packet does not have with that key.
+	DropAuthBadDigest
+	// DropAuthReplayed is a packet that is not later than one already accepted.
+	DropAuthReplayed
+	// DropTooManySenders is an authentic packet of one sender more than a router
+	// remembers.
+	DropTooManySenders
+	// DropIntervalMismatch is another interval than this router's, which version 2
+	// does not allow (RFC 3768, section 7.1) and version 3 adopts.
+	DropIntervalMismatch
+
+	dropReasons // how many there are, and one
 )
 
 // String returns a stable label in kebab case.
@@ -57,6 +93,30 @@ func (r DropReason) String() string {
 		return "unknown-vrid"
 	case DropOwnSource:
 		return "own-source"
+	case DropUnknownSender:
+		return "unknown-sender"
+	case DropVersionMismatch:
+		return "version-mismatch"
+	case DropAuthType:
+		return "auth-type-mismatch"
+	case DropBadPassword:
+		return "auth-bad-password"
+	case DropAuthMissing:
+		return "auth-missing"
+	case DropAuthMalformed:
+		return "auth-malformed"
+	case DropAuthWindow:
+		return "auth-outside-window"
+	case DropAuthUnknownKey:
+		return "auth-unknown-key"
+	case DropAuthBadDigest:
+		return "auth-bad-digest"
+	case DropAuthReplayed:
+		return "auth-replayed"
+	case DropTooManySenders:
+		return "too-many-senders"
+	case DropIntervalMismatch:
+		return "interval-mismatch"
 	}
 	return fmt.Sprintf("drop-reason-%d", uint8(r))
 }

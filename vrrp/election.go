@@ -52,7 +52,7 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 		// Never later than the timer would fire anyway. A stream of releases must not
 		// keep a backup from taking over, and the order among backups, which the skew
 		// is for, stays the same.
-		m.down.advance(at.Add(skewTime(m.cfg.Priority, m.activeInterval)))
+		m.down.advance(at.Add(m.cfg.Version.skewTime(m.cfg.Priority, m.activeInterval)))
 	case r.Advert.Priority >= m.cfg.Priority:
 		m.lowerSince = time.Time{}
 		m.follow(at, r)
@@ -71,8 +71,16 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 // recomputes Skew_Time with it (RFC 9568; RFC 5798 left that out) and starts
 // Active_Down_Timer anew.
 func (m *Machine) follow(at time.Time, r Received) {
-	m.activeInterval, m.learned = r.Advert.Interval, true
+	m.learn(r)
 	m.down.set(at.Add(m.activeDown()))
+}
+
+// learn adopts the interval of the active router. Version 2 does not: there, the
+// Codec has dropped every other interval.
+func (m *Machine) learn(r Received) {
+	if m.cfg.Version == V3 {
+		m.activeInterval, m.learned = r.Advert.Interval, true
+	}
 }
 
 // preempts is Preempt_Mode at the given time. FailbackDelayed counts from the
@@ -119,7 +127,7 @@ func (m *Machine) receiveActive(at time.Time, r Received) {
 // the winner's next word, take over, yield in the same way, and so on for ever.
 func (m *Machine) yield(at time.Time, r Received, cause string) {
 	m.send(at, m.cfg.Priority)
-	m.activeInterval, m.learned = r.Advert.Interval, true
+	m.learn(r)
 	m.hold.set(at.Add(HandOverOverlap))
 	m.becomeBackup(at, cause)
 }

@@ -219,7 +219,7 @@ func TestYieldSpeaksForTheWinner(t *testing.T) {
 		t.Errorf("the last advertisement says %v", last.Interval)
 	}
 	third.Step(epoch.Add(42*ms), Received{Advert: last, Src: self})
-	if got, want := deadline(third), 42*ms+activeDownInterval(1, 50*ms); got != want {
+	if got, want := deadline(third), 42*ms+third.cfg.Version.activeDownInterval(1, 50*ms); got != want {
 		t.Errorf("the third router takes over at %v, want %v", got, want)
 	}
 	// Once it is active again it speaks for itself.

@@ -14,9 +14,13 @@ func FuzzStep(f *testing.F) {
 	f.Add(uint8(200), uint8(1), []byte{0, 0, 0, 2, 1, 0, 5, 100, 1, 0, 5, 100, 1, 0, 5, 0, 4, 0, 40, 0})        // failback delay, release
 	f.Add(uint8(150), uint8(2), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 255, 0, 3, 7, 1, 20, 2, 0, 1, 0})         // pause, reconfigure, fault
 	f.Add(uint8(1), uint8(0), []byte{0, 0, 0, 2, 1, 0xff, 1, 255, 1, 2, 1, 255, 4, 0, 255, 0, 4, 0, 255, 0, 9}) // odd VRID, own source
+	f.Add(uint8(100), uint8(3), []byte{0, 0, 0, 2, 4, 0, 255, 0, 4, 0, 255, 0, 3, 1, 1, 20, 1, 0, 5, 200})      // version 2
 	f.Fuzz(func(t *testing.T, prio, mode uint8, life []byte) {
 		cfg := config(func(c *Config) {
 			c.Priority, c.Failback, c.FailbackDelay = max(1, prio), Failback(mode%3), time.Second
+			if mode/3%2 == 1 {
+				c.Version, c.Interval = V2, time.Second
+			}
 		})
 		m := NewMachine(cfg)
 		now, prev := epoch, m.Role()
@@ -45,7 +49,8 @@ func fuzzEvent(cfg *Config, b []byte) Event {
 	case 2:
 		return Shutdown{HandOver: b[1]&1 == 1}
 	case 3:
-		cfg.Priority, cfg.Interval = max(1, b[3]), centisecond*(1+time.Duration(b[1]))
+		_, _, step := cfg.Version.intervals()
+		cfg.Priority, cfg.Interval = max(1, b[3]), step*(1+time.Duration(b[1]%255))
 		return Reconfigure{*cfg}
 	}
 	return Timeout{}

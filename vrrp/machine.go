@@ -134,7 +134,7 @@ func (m *Machine) shutdown(at time.Time, ev Shutdown) {
 	case !ev.HandOver:
 		m.hold.stop()
 	case wasActive:
-		m.hold.set(at.Add(max(minHandOver, activeDownInterval(m.cfg.Priority, m.cfg.Interval))))
+		m.hold.set(at.Add(max(minHandOver, m.cfg.Version.activeDownInterval(m.cfg.Priority, m.cfg.Interval))))
 	}
 	m.setRole(at, Init, ev.Cause)
 }
@@ -177,14 +177,14 @@ func (m *Machine) reconfigure(at time.Time, cfg Config) {
 	}
 	old, oldDown := m.cfg, m.activeDown()
 	m.cfg = cfg.clone()
-	if !m.learned {
-		m.activeInterval = cfg.Interval
+	if !m.learned || cfg.Version != old.Version {
+		m.unlearn()
 	}
 	switch m.role.State {
 	case Backup:
 		m.down.set(m.down.at.Add(m.activeDown() - oldDown))
 	case Active:
-		if old.Priority != cfg.Priority || old.Interval != cfg.Interval ||
+		if old.Version != cfg.Version || old.Priority != cfg.Priority || old.Interval != cfg.Interval ||
 			!slices.Equal(old.Addresses, cfg.Addresses) {
 			m.send(at, cfg.Priority)
 		}
@@ -260,5 +260,5 @@ func (m *Machine) note(format string, args ...any) {
 
 // activeDown is Active_Down_Interval as it is now.
 func (m *Machine) activeDown() time.Duration {
-	return activeDownInterval(m.cfg.Priority, m.activeInterval)
+	return m.cfg.Version.activeDownInterval(m.cfg.Priority, m.activeInterval)
 }

@@ -155,9 +155,9 @@ func TestMismatchIsNotDropped(t *testing.T) {
 	other.Advert.Addresses = addrs("10.77.0.101", "10.77.0.102")
 	m, _ := run(config(nil), startup)
 	step(t, m, 100*ms, other, "note, note")
-	wantDeadline(t, m, 100*ms+activeDownInterval(100, 300*ms))
+	wantDeadline(t, m, 100*ms+V3.activeDownInterval(100, 300*ms))
 	step(t, m, 400*ms, other, "") // said once
-	wantDeadline(t, m, 400*ms+activeDownInterval(100, 300*ms))
+	wantDeadline(t, m, 400*ms+V3.activeDownInterval(100, 300*ms))
 	if got := m.Status(); got.Counters.AdvertsReceived != 2 || !got.Heard.IntervalDiffers || !got.Heard.AddressesDiffer {
 		t.Errorf("status %+v", got)
 	}

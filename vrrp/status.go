@@ -8,6 +8,7 @@ import (
 // Status is a copy of what a Machine knows, for operators and metrics.
 type Status struct {
 	VRID        uint8
+	Version     Version
 	Role        Role
 	Priority    uint8      // the router's own
 	PrimaryAddr netip.Addr // the router's own, invalid before the first Startup
@@ -56,12 +57,13 @@ type Counters struct {
 func (m *Machine) Status() Status {
 	s := Status{
 		VRID:           m.cfg.VRID,
+		Version:        m.cfg.Version,
 		Role:           m.role,
 		Priority:       m.cfg.Priority,
 		PrimaryAddr:    m.primary,
 		Heard:          m.heard,
 		ActiveInterval: m.activeInterval,
-		Skew:           skewTime(m.cfg.Priority, m.activeInterval),
+		Skew:           m.cfg.Version.skewTime(m.cfg.Priority, m.activeInterval),
 		ActiveDown:     m.activeDown(),
 		AdvertAt:       m.adver.at,
 		LastSent:       m.lastSent,

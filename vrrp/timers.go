@@ -25,19 +25,6 @@ const (
 	differGap = time.Second
 )
 
-// skewTime is Skew_Time of RFC 9568, section 6.1. It multiplies before it
-// divides and works in nanoseconds: in whole centiseconds the skew of short
-// intervals is zero and backups of different priority would time out together.
-func skewTime(priority uint8, activeInterval time.Duration) time.Duration {
-	return (256 - time.Duration(priority)) * activeInterval / 256
-}
-
-// activeDownInterval is Active_Down_Interval of RFC 9568, section 6.1
-// (Master_Down_Interval before).
-func activeDownInterval(priority uint8, activeInterval time.Duration) time.Duration {
-	return 3*activeInterval + skewTime(priority, activeInterval)
-}
-
 // timer is a point in time at which a Timeout is wanted; the zero timer is off.
 type timer struct{ at time.Time }
 

@@ -176,6 +176,13 @@ func parseConfig(cfg *Config, pairs []string) error {
 			cfg.VRID, err = parseUint8(value)
 		case "priority":
 			cfg.Priority, err = parseUint8(value)
+		case "version":
+			versions := map[string]Version{"2": V2, "3": V3}
+			v, ok := versions[value]
+			if !ok {
+				err = fmt.Errorf("unknown version %q", value)
+			}
+			cfg.Version = v
 		case "interval":
 			cfg.Interval, err = time.ParseDuration(value)
 		case "delay":

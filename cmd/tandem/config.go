@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +54,8 @@ func checkCommand(s *settings) *cobra.Command {
 		Long: `Check reads the configuration as run would and changes nothing.
 
 It prints every mistake with its line and a remedy and exits with status 1 if
-there is one. Warnings do not change the status.`,
+there is one. Warnings do not change the status. The file may be another
+machine's, so key files are not looked for; check says which they are.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -79,6 +83,10 @@ there is one. Warnings do not change the status.`,
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s, %s, %s, %s; digest %s\n", s.config,
 				count(len(cfg.Directors), "director"), count(len(cfg.Routers), "virtual router"),
 				count(len(cfg.Services), "service"), count(servers, "server"), cfg.Digest())
+			if auth := cfg.Routers[0].Auth; len(auth.Keys) > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: not checked: the key files, which run and reload read: %s\n", s.config,
+					strings.Join(slices.Sorted(maps.Values(auth.Keys)), ", "))
+			}
 			return nil
 		},
 	}

@@ -27,6 +27,7 @@ import (
 type network struct {
 	ctx    context.Context // of everything that runs on the segments
 	cancel context.CancelFunc
+	node   string // which director this is
 	links  *netif.Handle
 	log    *slog.Logger
 	wg     sync.WaitGroup
@@ -38,6 +39,11 @@ type network struct {
 	mu       sync.Mutex
 	director *director.Director
 	segments map[string]*segment
+
+	// routers are how the advertisements of the configuration that was prepared last
+	// travel. The keys are in them. Only the director's changes, one at a time, use
+	// it.
+	routers map[director.RouterID]wire.RouterConfig
 
 	// virtual is every virtual IP since the start. It has no lock: segments ask
 	// for it while they are opened.
@@ -55,8 +61,9 @@ type segment struct {
 	elections map[uint8]*election
 }
 
-func newNetwork(links *netif.Handle, log *slog.Logger) *network {
+func newNetwork(node string, links *netif.Handle, log *slog.Logger) *network {
 	n := &network{
+		node:      node,
 		links:     links,
 		log:       log.With("part", "network"),
 		elections: log.With("part", "election"),
@@ -266,7 +273,7 @@ func (n *network) openSegment(name string) (*segment, error) {
 func (n *network) openConn(s *segment) error {
 	conn, err := wire.Listen(s.name, wire.Options{
 		Virtual: n.isVirtual,
-		Known:   func(vrid uint8) bool { return s.election(vrid) != nil },
+		Router:  s.router,
 		OnDrop: func(d wire.Drop) {
 			n.log.Warn("packets dropped", "interface", s.name, "reason", d.Reason.String(), "from", d.Src, "total", d.Total)
 		},
@@ -317,6 +324,14 @@ func (s *segment) election(vrid uint8) *election {
 	return s.elections[vrid]
 }
 
+// router is how the advertisements of a VRID travel.
+func (s *segment) router(vrid uint8) *wire.Router {
+	if e := s.election(vrid); e != nil {
+		return e.router
+	}
+	return nil
+}
+
 func (s *segment) receive(p wire.Packet) {
 	if e := s.election(p.Advert.VRID); e != nil {
 		e.events.Heard()
@@ -327,17 +342,31 @@ func (s *segment) receive(p wire.Packet) {
 // election is a runner on its segment.
 type election struct {
 	*vrrprunner.Runner
-	events director.ElectionEvents
-	close  func()
+	network *network
+	router  *wire.Router
+	events  director.ElectionEvents
+	close   func()
+}
+
+// Reconfigure replaces the configuration by one that was prepared. What is sent
+// and accepted changes first; advertisements do not pause.
+func (e *election) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
+	e.router.Set(e.network.routers[routerID(r)])
+	e.Runner.Reconfigure(c)
 }
 
 // Close ends the election without a goodbye.
 func (e *election) Close() { e.close() }
 
-// prepare opens every interface that configurations name, which are all that is
-// in force or about to be. What fails leaves segments open that nothing uses,
-// which does no harm; what counts as a virtual IP changes only in the end.
+// prepare reads the keys of the newest of configurations, the last, and opens every
+// interface that they name. They are all that is in force or about to be. What
+// fails leaves segments open that nothing uses, which does no harm; keys and what
+// counts as a virtual IP change only in the end.
 func (n *network) prepare(cfgs ...*configs.Config) error {
+	routers, err := wireRouters(cfgs[len(cfgs)-1], n.node)
+	if err != nil {
+		return err
+	}
 	virtual := make(map[netip.Addr]bool)
 	var carriers []*segment
 	for _, cfg := range cfgs {
@@ -372,6 +401,7 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 	for _, s := range carriers {
 		s.arp.SetWatched(watched...)
 	}
+	n.routers = routers
 	return nil
 }
 
@@ -382,7 +412,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	e := &election{events: events}
+	e := &election{network: n, router: wire.NewRouter(n.routers[routerID(r)]), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       s.conn.Send,
 		OnRole:     events.Role,

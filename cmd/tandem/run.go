@@ -124,7 +124,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		},
 		Log: log.With("part", "checks"),
 	})
-	net := newNetwork(links, log)
+	net := newNetwork(self.Name, links, log)
 	defer net.close()
 	d, err := director.New(director.Options{
 		Node:        self.Name,

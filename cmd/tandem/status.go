@@ -104,6 +104,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
 	}
+	if words := advertsInWords(r); words != "" {
+		fmt.Fprintf(w, "  adverts\t%s\n", words)
+	}
 	for _, remark := range r.Remarks {
 		fmt.Fprintf(w, "  note\t%s\n", remark)
 	}
@@ -114,6 +117,24 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 		}
 		fmt.Fprintf(w, "  %s on %s\t%s\n", a.Address, a.Interface, held)
 	}
+}
+
+// advertsInWords is how a router's advertisements differ from the usual ones.
+func advertsInWords(r director.RouterStatus) string {
+	var words []string
+	if r.Protocol == 2 {
+		words = append(words, "version 2")
+	}
+	if r.Transport == "unicast" {
+		words = append(words, "unicast")
+	}
+	if r.Auth.Mode != "off" {
+		words = append(words, "authentication "+r.Auth.Mode)
+		if r.Auth.Mode != "receive-only" {
+			words = append(words, fmt.Sprintf("signed with key %d", r.Auth.ActiveKey))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {

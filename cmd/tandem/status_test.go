@@ -36,19 +36,22 @@ func richSnapshot() director.Snapshot {
 		Routers: []director.RouterStatus{
 			{
 				Name: "web", VRID: 51, Interface: "eth0", State: "active", Cause: "10.0.0.2 was silent for 350ms", Since: ago(90 * time.Minute), Priority: 150,
+				Auth: director.AuthStatus{Mode: "enforce", ActiveKey: 2},
 				Addresses: []director.AddressStatus{
 					{Address: netip.MustParsePrefix("10.0.0.100/32"), Interface: "eth0", Held: true},
 					{Address: netip.MustParsePrefix("10.1.0.254/24"), Interface: "eth1", Held: false},
 				},
 			},
 			{
-				Remarks: []string{"10.0.0.2 advertises every 1s, this router has another advert_interval"},
-				Name:    "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
+				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
+				Remarks:  []string{"10.0.0.2 advertises every 1s, this router has another advert_interval"},
+				Protocol: 2, Transport: "unicast",
+				Auth:      director.AuthStatus{Mode: "receive-only", ActiveKey: 2},
 				Peer:      &director.PeerStatus{Address: netip.MustParseAddr("10.0.0.2"), Priority: 150},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
 			},
 			{
-				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100,
+				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
 				Fault:     "interface eth2 is down or has no carrier",
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
 			},

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 
 	"tandem/internal/netif"
 	"tandem/vrrp"
@@ -21,6 +20,9 @@ var group = netip.AddrFrom4([4]byte{224, 0, 0, 18})
 
 var groupAddr = &net.IPAddr{IP: group.AsSlice()}
 
+// toGroup is the destinations of a router without peers.
+var toGroup = []netip.Addr{group}
+
 // dropReportInterval is the least time between two calls of Options.OnDrop for
 // the same reason.
 const dropReportInterval = 10 * time.Second
@@ -28,14 +30,13 @@ const dropReportInterval = 10 * time.Second
 // Options adjusts a Conn. The zero value is usable. The functions are called
 // from several goroutines and must return quickly.
 type Options struct {
-	// Checksum is the form of the advertisements that are sent.
-	Checksum vrrp.ChecksumForm
 	// Virtual reports whether an address moves between directors. Such an
 	// address is never the source of an advertisement.
 	Virtual func(netip.Addr) bool
-	// Known reports whether a VRID is one of ours on this interface; nil takes
-	// every VRID. Advertisements of others are dropped.
-	Known func(vrid uint8) bool
+	// Router is the virtual router of a VRID on this interface, nil if there is
+	// none: its advertisements are dropped. A nil function takes every VRID, in the
+	// default configuration.
+	Router func(vrid uint8) *Router
 	// OnDrop hears of discarded packets, for each reason at most every ten
 	// seconds, however many there are.
 	OnDrop func(Drop)
@@ -61,6 +62,10 @@ func Listen(ifname string, opts Options) (*Conn, error) {
 	links, err := netif.Open()
 	if err != nil {
 		return nil, fmt.Errorf("listen for VRRP on %s: %w", ifname, err)
+	}
+	if opts.Router == nil {
+		everyone := NewRouter(RouterConfig{})
+		opts.Router = func(uint8) *Router { return everyone }
 	}
 	c := &Conn{opts: opts}
 	c.port = port[*rawSocket]{
@@ -125,8 +130,9 @@ func (c *Conn) isVirtual(a netif.Address) bool {
 	return c.opts.Virtual != nil && c.opts.Virtual(a.Prefix.Addr())
 }
 
-// Send sends one advertisement to the group. It never blocks: when the
-// interface cannot take the packet now, that is an error.
+// Send sends one advertisement to the group or, one packet each, to the peers of
+// its Router. It never blocks: when the interface cannot take a packet now, that
+// is an error, and the other peers get theirs.
 func (c *Conn) Send(a vrrp.Advert) error {
 	err := c.send(a)
 	if err != nil {
@@ -144,22 +150,21 @@ func (c *Conn) send(a vrrp.Advert) error {
 	if !src.IsValid() {
 		return fmt.Errorf("interface %s: %w", c.port.ifname, netif.ErrNoAddress)
 	}
-	b, err := a.Append(make([]byte, 0, 128), c.opts.Checksum, src, group)
-	if err != nil {
-		return err
+	r := c.opts.Router(a.VRID)
+	if r == nil {
+		return fmt.Errorf("interface %s: %w", c.port.ifname, errNoRouter)
 	}
-	// The source is given with each packet, because the checksum covers it and
-	// the kernel might choose another one by now.
-	cm := ipv4.ControlMessage{Src: src.AsSlice(), IfIndex: o.link.Index}
-	_, err = o.sock.WriteBatch([]ipv4.Message{{
-		Buffers: [][]byte{b},
-		OOB:     cm.Marshal(),
-		Addr:    groupAddr,
-	}}, unix.MSG_DONTWAIT)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", c.port.ifname, err)
+	var errs []error
+	for _, dst := range r.destinations() {
+		b, err := r.append(make([]byte, 0, 128), a, src, dst)
+		if err != nil {
+			return err
+		}
+		if err := o.sock.send(b, src, dst, o.link.Index); err != nil {
+			errs = append(errs, fmt.Errorf("interface %s, to %v: %w", c.port.ifname, dst, err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Run receives until ctx is done and then returns nil; Send still works after
@@ -192,12 +197,11 @@ func (c *Conn) receive(s *rawSocket, link netif.Link, f func(Packet)) error {
 			if err := cm.Parse(m.OOB[:m.NN]); err != nil || cm.IfIndex != link.Index {
 				continue
 			}
-			p, err := judge(m.Buffers[0][:m.N], c.PrimaryAddr(), c.opts.Known)
+			p, err := judge(at, m.Buffers[0][:m.N], c.PrimaryAddr(), c.opts.Router)
 			if reason, dropped := errors.AsType[vrrp.DropReason](err); dropped {
 				c.drop(at, reason, p.Src)
 				continue
 			}
-			p.At = at
 			f(p)
 		}
 	}

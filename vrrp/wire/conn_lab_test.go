@@ -61,7 +61,7 @@ func send(t *testing.T, c *Conn, a vrrp.Advert) {
 func TestExchange(t *testing.T) {
 	left, right := newHosts(t)
 	lc := left.listen(t, Options{})
-	rc := right.listen(t, Options{Checksum: vrrp.ChecksumMessageOnly})
+	rc := right.listen(t, Options{Router: every(NewRouter(RouterConfig{Format: vrrp.Format{Checksum: vrrp.ChecksumMessageOnly}}))})
 	lp, rp := left.receiver(t, lc), right.receiver(t, rc)
 
 	before := time.Now()
@@ -114,6 +114,79 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// The same for unicast, and that one peer does not wait for another: the first
+// does not exist.
+func TestUnicastFrame(t *testing.T) {
+	left, right := newHosts(t)
+	absent := netip.MustParseAddr("192.0.2.77")
+	c := left.listen(t, Options{Router: every(NewRouter(RouterConfig{Peers: []netip.Addr{absent, rightAddr.Addr()}}))})
+	frames := right.capture(t, unix.ETH_P_IP)
+	for range 3 {
+		send(t, c, advert)
+		f := receive(t, frames)
+		for f[14+9] != vrrp.Protocol {
+			f = receive(t, frames)
+		}
+		if dst := net.HardwareAddr(f[:6]); !bytes.Equal(dst, right.mac(t)) {
+			t.Errorf("destination MAC %v", dst)
+		}
+		ip := f[14:]
+		if ip[1] != 0xc0 || ip[8] != 255 {
+			t.Errorf("IP header % x: want TOS c0, TTL 255", ip[:20])
+		}
+		if src, dst := netip.AddrFrom4([4]byte(ip[12:16])), netip.AddrFrom4([4]byte(ip[16:20])); src != leftAddr.Addr() || dst != rightAddr.Addr() {
+			t.Errorf("from %v to %v", src, dst)
+		}
+		want, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), rightAddr.Addr())
+		if err != nil || !bytes.Equal(ip[20:20+len(want)], want) {
+			t.Errorf("message % x, want % x, %v", ip[20:], want, err)
+		}
+	}
+}
+
+// One socket serves routers of both transports, and each takes only what is its
+// own.
+func TestBothTransports(t *testing.T) {
+	left, right := newHosts(t)
+	byVRID := func(peer netip.Addr) func(uint8) *Router {
+		group, unicast := NewRouter(RouterConfig{}), NewRouter(RouterConfig{Peers: []netip.Addr{peer}})
+		return func(vrid uint8) *Router { return map[uint8]*Router{51: group, 52: unicast}[vrid] }
+	}
+	lc := left.listen(t, Options{Router: byVRID(rightAddr.Addr())})
+	rc := right.listen(t, Options{Router: byVRID(leftAddr.Addr())})
+	lp, rp := left.receiver(t, lc), right.receiver(t, rc)
+	other := advert
+	other.VRID = 52
+	for _, a := range []vrrp.Advert{advert, other} {
+		send(t, lc, a)
+		if p := receive(t, rp); p.Advert.VRID != a.VRID || p.Src != leftAddr.Addr() {
+			t.Errorf("right received %+v", p)
+		}
+		send(t, rc, a)
+		if p := receive(t, lp); p.Advert.VRID != a.VRID || p.Src != rightAddr.Addr() {
+			t.Errorf("left received %+v", p)
+		}
+	}
+	none := other
+	none.VRID = 53
+	if err := lc.Send(none); !errors.Is(err, errNoRouter) {
+		t.Errorf("Send of a router that is not there: %v", err)
+	}
+	// A third host, though it sends to the right address.
+	third := netip.MustParsePrefix("192.0.2.3/24")
+	left.addAddress(t, third)
+	sc := left.listen(t, Options{
+		Virtual: func(ip netip.Addr) bool { return ip != third.Addr() },
+		Router:  every(NewRouter(RouterConfig{Peers: []netip.Addr{rightAddr.Addr()}})),
+	})
+	send(t, sc, other)
+	eventually(t, "a stranger is dropped", func() bool { return rc.Drops()[vrrp.DropUnknownSender] == 1 })
+	send(t, sc, advert) // multicast takes everybody
+	if p := receive(t, rp); p.Src != third.Addr() {
+		t.Errorf("right received %+v", p)
+	}
+}
+
 // capture returns the frames of one EtherType that arrive at eth0.
 func (h *host) capture(t *testing.T, etherType int) <-chan []byte {
 	t.Helper()
@@ -149,7 +222,12 @@ func TestDrops(t *testing.T) {
 	reports := make(chan Drop, 100)
 	lc := left.listen(t, Options{})
 	rc := right.listen(t, Options{
-		Known:  func(vrid uint8) bool { return vrid == 51 },
+		Router: func(vrid uint8) *Router {
+			if vrid != 51 {
+				return nil
+			}
+			return plain
+		},
 		OnDrop: func(d Drop) { reports <- d },
 	})
 	packets := right.receiver(t, rc)

@@ -9,6 +9,9 @@ import (
 	"tandem/internal/netif"
 )
 
+// errNoRouter says that Options.Router does not know what is to be sent.
+var errNoRouter = errors.New("no such virtual router here")
+
 // retryable says that waiting may help: nil, an interface that is not there, or
 // any refusal of the kernel except for want of a privilege. A socket that was
 // closed by Close stays closed.

@@ -24,12 +24,12 @@ type Drop struct {
 
 const ipv4HeaderLen = 20
 
-// judge decides about an IPv4 datagram as a raw socket delivers it, header
-// included. own is the address that we send from; known tells which VRIDs are
-// ours, nil meaning all. The error is a vrrp.DropReason.
-func judge(datagram []byte, own netip.Addr, known func(vrid uint8) bool) (Packet, error) {
+// judge decides about an IPv4 datagram as a raw socket delivers it at the given
+// time, header included. own is the address that we send from; router is
+// Options.Router. The error is a vrrp.DropReason.
+func judge(at time.Time, datagram []byte, own netip.Addr, router func(vrid uint8) *Router) (Packet, error) {
 	h, payload, ok := splitIPv4(datagram)
-	p := Packet{Src: h.Src}
+	p := Packet{At: at, Src: h.Src}
 	if !ok {
 		return p, vrrp.DropTruncated
 	}
@@ -40,10 +40,11 @@ func judge(datagram []byte, own netip.Addr, known func(vrid uint8) bool) (Packet
 	if p.Advert, p.Form, err = vrrp.Parse(payload, h); err != nil {
 		return p, err
 	}
-	if known != nil && !known(p.Advert.VRID) {
+	r := router(p.Advert.VRID)
+	if r == nil {
 		return p, vrrp.DropUnknownVRID
 	}
-	return p, nil
+	return p, r.accept(at, payload, h, p.Advert)
 }
 
 // splitIPv4 separates the header (RFC 791, section 3.1) from what follows it.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,29 @@ var (
 	own  = netip.MustParseAddr("192.0.2.1")
 	peer = netip.MustParseAddr("192.0.2.2")
 )
+
+// arrival is when the packets of these tests are read.
+var arrival = time.Unix(1_700_000_000, 0)
+
+var plain = NewRouter(RouterConfig{})
+
+// every has the same router for every VRID.
+func every(r *Router) func(uint8) *Router { return func(uint8) *Router { return r } }
+
+// signing is a configuration with the keys 1 and 2, the active one as given.
+func signing(t testing.TB, mode vrrp.AuthMode, active uint8) RouterConfig {
+	t.Helper()
+	keys := map[uint8]vrrp.Key{}
+	for id := uint8(1); id <= 2; id++ {
+		var err error
+		if keys[id], err = vrrp.NewKey(bytes.Repeat([]byte{id}, vrrp.MinKeyLen)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return RouterConfig{Format: vrrp.Format{Auth: vrrp.AuthConfig{
+		Mode: mode, Keys: keys, ActiveKey: active, Window: 5 * time.Second,
+	}}}
+}
 
 // datagram is an advertisement of VRID 51 as a raw socket delivers it, after
 // change.
@@ -41,32 +65,45 @@ func datagram(t testing.TB, src netip.Addr, change func(header []byte) []byte) [
 }
 
 func TestJudge(t *testing.T) {
-	only51 := func(vrid uint8) bool { return vrid == 51 }
+	only51 := func(vrid uint8) *Router {
+		if vrid != 51 {
+			return nil
+		}
+		return plain
+	}
+	stranger := netip.MustParseAddr("192.0.2.9")
+	strangerOnly := signing(t, vrrp.AuthEnforce, 1)
+	strangerOnly.Peers = []netip.Addr{stranger}
+	signedOnly := NewRouter(signing(t, vrrp.AuthEnforce, 1))
 	for _, tt := range []struct {
 		name  string
 		b     []byte
-		known func(uint8) bool
+		known func(uint8) *Router
 		want  error
 	}{
-		{"good", datagram(t, peer, nil), nil, nil},
+		{"good", datagram(t, peer, nil), every(plain), nil},
 		{"good, known", datagram(t, peer, nil), only51, nil},
-		{"IP options", datagram(t, peer, func(h []byte) []byte { h[0] = 0x46; return append(h, 1, 1, 1, 1) }), nil, nil},
-		{"own source", datagram(t, own, nil), nil, vrrp.DropOwnSource},
-		{"forwarded", datagram(t, peer, func(h []byte) []byte { h[8] = 64; return h }), nil, vrrp.DropBadTTL},
-		{"other group", datagram(t, peer, func(h []byte) []byte { h[19]++; return h }), nil, vrrp.DropBadChecksum},
-		{"foreign VRID", datagram(t, peer, nil), func(uint8) bool { return false }, vrrp.DropUnknownVRID},
-		{"IPv6", datagram(t, peer, func(h []byte) []byte { h[0] = 0x65; return h }), nil, vrrp.DropTruncated},
-		{"short header length", datagram(t, peer, func(h []byte) []byte { h[0] = 0x44; return h }), nil, vrrp.DropTruncated},
-		{"header longer than packet", datagram(t, peer, func(h []byte) []byte { h[0] = 0x4f; return h }), nil, vrrp.DropTruncated},
-		{"header only", datagram(t, peer, nil)[:20], nil, vrrp.DropTruncated},
-		{"part of a header", datagram(t, peer, nil)[:19], nil, vrrp.DropTruncated},
-		{"nothing", nil, nil, vrrp.DropTruncated},
+		{"IP options", datagram(t, peer, func(h []byte) []byte { h[0] = 0x46; return append(h, 1, 1, 1, 1) }), every(plain), nil},
+		{"own source", datagram(t, own, nil), every(plain), vrrp.DropOwnSource},
+		{"forwarded", datagram(t, peer, func(h []byte) []byte { h[8] = 64; return h }), every(plain), vrrp.DropBadTTL},
+		{"other group", datagram(t, peer, func(h []byte) []byte { h[19]++; return h }), every(plain), vrrp.DropBadChecksum},
+		{"foreign VRID", datagram(t, peer, nil), every(nil), vrrp.DropUnknownVRID},
+		{"IPv6", datagram(t, peer, func(h []byte) []byte { h[0] = 0x65; return h }), every(plain), vrrp.DropTruncated},
+		{"short header length", datagram(t, peer, func(h []byte) []byte { h[0] = 0x44; return h }), every(plain), vrrp.DropTruncated},
+		{"header longer than packet", datagram(t, peer, func(h []byte) []byte { h[0] = 0x4f; return h }), every(plain), vrrp.DropTruncated},
+		{"not signed", datagram(t, peer, nil), every(signedOnly), vrrp.DropAuthMissing},
+		{"of a peer", datagram(t, peer, nil), every(NewRouter(RouterConfig{Peers: []netip.Addr{stranger, peer}})), nil},
+		{"of no peer", datagram(t, peer, nil), every(NewRouter(RouterConfig{Peers: []netip.Addr{stranger}})), vrrp.DropUnknownSender},
+		{"of no peer, not signed", datagram(t, peer, nil), every(NewRouter(strangerOnly)), vrrp.DropUnknownSender},
+		{"header only", datagram(t, peer, nil)[:20], every(plain), vrrp.DropTruncated},
+		{"part of a header", datagram(t, peer, nil)[:19], every(plain), vrrp.DropTruncated},
+		{"nothing", nil, every(plain), vrrp.DropTruncated},
 	} {
-		p, err := judge(tt.b, own, tt.known)
+		p, err := judge(arrival, tt.b, own, tt.known)
 		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
-		if err == nil && (p.Src != peer || p.Advert.VRID != 51) {
+		if err == nil && (p.Src != peer || p.Advert.VRID != 51 || p.At != arrival) {
 			t.Errorf("%s: %+v", tt.name, p)
 		}
 	}
@@ -77,7 +114,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add(datagram(f, peer, func(h []byte) []byte { h[0] = 0x46; return append(h, 1, 1, 1, 1) }))
 	f.Add([]byte{0x4f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := judge(b, own, nil)
+		p, err := judge(arrival, b, own, every(plain))
 		if _, ok := errors.AsType[vrrp.DropReason](err); err != nil && !ok {
 			t.Errorf("error %v is no drop reason", err)
 		}

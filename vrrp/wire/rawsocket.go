@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"syscall"
 
@@ -37,8 +38,8 @@ type rawSocket struct {
 	*ipv4.PacketConn
 }
 
-// openRaw opens the socket. Because it is bound to the group, the kernel
-// delivers nothing that was sent to another address.
+// openRaw opens the socket. It is bound to the interface and not to an address:
+// advertisements come to the group and, by unicast, to any address of ours.
 func openRaw(link netif.Link) (*rawSocket, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
 		var err error
@@ -47,7 +48,7 @@ func openRaw(link netif.Link) (*rawSocket, error) {
 		}
 		return err
 	}}
-	pc, err := lc.ListenPacket(context.Background(), "ip4:"+strconv.Itoa(vrrp.Protocol), group.String())
+	pc, err := lc.ListenPacket(context.Background(), "ip4:"+strconv.Itoa(vrrp.Protocol), "0.0.0.0")
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,8 @@ func (s *rawSocket) configure(ifi *net.Interface, pc *net.IPConn) error {
 		{"join " + group.String(), func() error { return s.JoinGroup(ifi, groupAddr) }},
 		{"set interface", func() error { return s.SetMulticastInterface(ifi) }},
 		{"switch loopback off", func() error { return s.SetMulticastLoopback(false) }},
-		{"set TTL", func() error { return s.SetMulticastTTL(vrrp.TTL) }},
+		{"set multicast TTL", func() error { return s.SetMulticastTTL(vrrp.TTL) }},
+		{"set TTL", func() error { return s.SetTTL(vrrp.TTL) }},
 		{"set TOS", func() error { return s.SetTOS(tos) }}, // also sets the priority, so before it
 		{"set priority", func() error { return setPriority(pc) }},
 		{"ask for the interface of packets", func() error { return s.SetControlMessage(ipv4.FlagInterface, true) }},
@@ -98,6 +100,18 @@ func setPriority(pc *net.IPConn) error {
 	if cerr != nil {
 		return cerr
 	}
+	return err
+}
+
+// send sends a packet and does not block. The source is given with each packet,
+// because the checksum covers it and the kernel might choose another one by now.
+func (s *rawSocket) send(b []byte, src, dst netip.Addr, index int) error {
+	cm := ipv4.ControlMessage{Src: src.AsSlice(), IfIndex: index}
+	_, err := s.WriteBatch([]ipv4.Message{{
+		Buffers: [][]byte{b},
+		OOB:     cm.Marshal(),
+		Addr:    &net.IPAddr{IP: dst.AsSlice()},
+	}}, unix.MSG_DONTWAIT)
 	return err
 }
 
