@@ -96,6 +96,11 @@ func checkConfig(t *testing.T, c *Config) {
 		if (r.Failback == "delay") != (r.FailbackDelay > 0) {
 			t.Errorf("failback %q after %v", r.Failback, r.FailbackDelay)
 		}
+		for _, track := range r.Track {
+			if !track.readable() || track.Weight != 0 && r.Failback == "never" || track.Kind == TrackScript && track.Script.Args()[0][0] != '/' {
+				t.Errorf("track %+v", track)
+			}
+		}
 		for _, a := range r.Addresses {
 			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
 				t.Errorf("address %+v", a)

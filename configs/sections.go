@@ -142,6 +142,9 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	for _, e := range t.needList("addresses", `["10.77.0.100/32"]`) {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))
 	}
+	for _, tt := range t.tables("track") {
+		r.Track = append(r.Track, readTrack(tt))
+	}
 	t.done()
 	return r
 }
