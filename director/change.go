@@ -64,8 +64,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 			continue
 		}
 		r.cfg = rc
-		r.election.Reconfigure(electionConfig(rc, d.o.Node))
-		r.gate.SetConfig(rc)
+		r.gate.SetConfig(rc, trackedServices(cfg, rc))
 	}
 }
 

@@ -81,7 +81,7 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 	}
 	made := make(map[RouterID]*router, len(missing))
 	for _, rc := range missing {
-		r, err := d.makeRouter(rc)
+		r, err := d.makeRouter(cfg, rc)
 		if err != nil {
 			closeAll(made)
 			return nil, fmt.Errorf("virtual router %s: %w", rc.Name, err)
@@ -91,8 +91,9 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 	return made, nil
 }
 
-func (d *Director) makeRouter(rc configs.VirtualRouter) (*router, error) {
+func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
 	id, g := idOf(rc), newGate(rc, d.o)
+	g.services = trackedServices(cfg, rc)
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
 		Role:     func(role vrrp.Role) { d.holder.SetRole(id, role) },
 		Announce: func(string) { d.holder.Announce(id) },
@@ -146,9 +147,10 @@ func (d *Director) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// check has the servers of a configuration probed. Those that carry traffic count
-// as up until probes say otherwise.
+// check has the servers of a configuration probed and what its routers track
+// watched. Servers that carry traffic count as up until probes say otherwise.
 func (d *Director) check(cfg *configs.Config) {
+	d.o.Things.Watch(thingsOf(cfg))
 	d.o.Checks.SetTargets(Targets(cfg))
 	d.o.Checks.Adopt(CarryingTraffic(cfg, d.balancer.view().have, time.Now()))
 }
@@ -211,8 +213,20 @@ func (d *Director) LinksChanged() {
 	}
 }
 
-// VerdictChanged wakes the table.
-func (d *Director) VerdictChanged() { d.balancer.Wake() }
+// VerdictChanged wakes the table, and the gates of routers that track services.
+func (d *Director) VerdictChanged() {
+	d.balancer.Wake()
+	for _, r := range d.currentRouters() {
+		r.gate.VerdictChanged()
+	}
+}
+
+// ThingsChanged wakes the gates: a tracked thing is not as it was.
+func (d *Director) ThingsChanged() {
+	for _, r := range d.currentRouters() {
+		r.gate.Kick()
+	}
+}
 
 // HoldsIP says whether an address is held in an active role, is in the kernel,
 // and may be announced.

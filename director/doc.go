@@ -10,7 +10,8 @@
 //	verdicts ────► balancer  IPVS services and servers
 //
 // They are two so that a takeover never waits for a large table to be read. A
-// gate for each virtual router decides whether it takes part in its election.
+// gate for each virtual router decides whether it takes part in its election,
+// and what the things that it tracks make of its priority.
 // Director ties them together: start, reload, stop.
 //
 // The package opens no socket: addresses, the IPVS table, sysctls and

@@ -303,6 +303,30 @@ func copyOwned(o Owned) Owned {
 	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync}
 }
 
+// fakeThings are what routers track. It knows only of what it was told to watch.
+type fakeThings struct{ *world }
+
+func (w fakeThings) Watch(things []configs.Thing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, t := range things {
+		if slices.Contains(things[:i], t) {
+			w.t.Errorf("%v is to be watched twice", t)
+		}
+	}
+	w.watched = slices.Clone(things)
+}
+
+func (w fakeThings) States() map[configs.Thing]ThingState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[configs.Thing]ThingState{}
+	for _, t := range w.watched {
+		out[t] = w.things[t]
+	}
+	return out
+}
+
 func (w *world) linkList() (map[string]Link, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

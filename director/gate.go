@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tandem/configs"
+	healthrunner "tandem/healthcheck/runner"
 )
 
 const (
@@ -26,8 +27,10 @@ const (
 	probeTries = 5
 )
 
-// gate decides when a virtual router takes part in its election: its
-// interfaces are up, and nobody outside the election uses its addresses.
+// gate decides when a virtual router takes part in its election, and with which
+// priority: its interfaces are up, what it tracks is well, and nobody outside
+// the election uses its addresses. It alone starts, shuts and reconfigures a
+// running election.
 //
 // An address is probed for (RFC 5227) only before the router joins, never
 // before a takeover: a takeover must not wait, and a dead director's kernel may
@@ -37,26 +40,36 @@ type gate struct {
 	election Election // set before Run
 	links    func() (map[string]Link, error)
 	probe    func(context.Context, string, netip.Addr) (net.HardwareAddr, error)
+	things   Things
+	checks   *healthrunner.Runner
+	node     string
 	log      *slog.Logger
 	kick     chan struct{}
 
 	// Only Run's goroutine uses these.
 	primary  netip.Addr // that the election was started with; invalid: it was not
 	unprobed int        // failed attempts to probe in a row
+	weight   int        // that the election was told
 
-	mu    sync.Mutex
-	cfg   configs.VirtualRouter
-	heard bool   // an advertisement since the gate was last shut
-	fault string // why the router stays out; empty: it does not
+	mu       sync.Mutex
+	cfg      configs.VirtualRouter
+	services []configs.Service // that the router tracks
+	changed  bool              // the election was not told of cfg yet
+	heard    bool              // an advertisement since the gate was last shut
+	fault    string            // why the router stays out; empty: it does not
+	tracked  Standing          // at the last look
 }
 
 func newGate(cfg configs.VirtualRouter, o Options) *gate {
 	return &gate{
-		links: o.Links,
-		probe: o.Probe,
-		log:   o.Log.With("part", "gate"),
-		kick:  make(chan struct{}, 1),
-		cfg:   cfg,
+		links:  o.Links,
+		probe:  o.Probe,
+		things: o.Things,
+		checks: o.Checks,
+		node:   o.Node,
+		log:    o.Log.With("part", "gate"),
+		kick:   make(chan struct{}, 1),
+		cfg:    cfg,
 	}
 }
 
@@ -86,12 +99,30 @@ func (g *gate) Fault() string {
 	return g.fault
 }
 
-// SetConfig replaces the configuration of the router.
-func (g *gate) SetConfig(cfg configs.VirtualRouter) {
+// Tracked is what the tracked things made of the router at the last look.
+func (g *gate) Tracked() Standing {
 	g.mu.Lock()
-	g.cfg = cfg
+	defer g.mu.Unlock()
+	return g.tracked
+}
+
+// SetConfig replaces the configuration of the router, of which services are
+// those that it tracks.
+func (g *gate) SetConfig(cfg configs.VirtualRouter, services []configs.Service) {
+	g.mu.Lock()
+	g.cfg, g.services, g.changed = cfg, services, true
 	g.mu.Unlock()
 	g.Kick()
+}
+
+// VerdictChanged wakes the gate if the verdicts of servers matter to it.
+func (g *gate) VerdictChanged() {
+	g.mu.Lock()
+	matters := len(g.services) > 0
+	g.mu.Unlock()
+	if matters {
+		g.Kick()
+	}
 }
 
 // Run opens and shuts the gate until ctx is done. It leaves the election as it
@@ -113,16 +144,25 @@ func (g *gate) Run(ctx context.Context) {
 // look checks once and returns when to check again without being asked.
 func (g *gate) look(ctx context.Context) time.Duration {
 	g.mu.Lock()
-	cfg := g.cfg
+	cfg, services, changed := g.cfg, g.services, g.changed
+	g.changed = false
 	g.mu.Unlock()
 
 	links, err := g.links()
 	if err != nil {
 		g.log.Error("links could not be read; trying again", "router", cfg.Name, "err", err)
+		g.reconfigure(cfg, changed, g.weight)
 		return time.Second
 	}
+	tracked := g.weigh(cfg, services, links)
+	g.reconfigure(cfg, changed, tracked.Weight)
 	if fault := linkFault(cfg, links); fault != "" {
-		g.shut(cfg, fault)
+		g.shut(cfg, joinFaults(fault, tracked.Fault), false)
+		return gateResync
+	}
+	if tracked.Fault != "" {
+		// The router's own network is well: its successor takes over before it lets go.
+		g.shut(cfg, tracked.Fault, true)
 		return gateResync
 	}
 	primary := links[cfg.Interface].Primary
@@ -137,7 +177,7 @@ func (g *gate) look(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return gateResync // the router is being shut down, nothing may start it
 	case fault != "":
-		g.shut(cfg, fault)
+		g.shut(cfg, fault, false)
 		return gateResync
 	case err != nil && g.unprobed < probeTries:
 		g.unprobed++
@@ -149,8 +189,34 @@ func (g *gate) look(ctx context.Context) time.Duration {
 	return gateResync
 }
 
-// shut keeps the router out of its election, or takes it out.
-func (g *gate) shut(cfg configs.VirtualRouter, fault string) {
+// weigh looks at what is tracked and notes what it makes of the router.
+func (g *gate) weigh(cfg configs.VirtualRouter, services []configs.Service, links map[string]Link) Standing {
+	s := g.standing(cfg, services, links)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tracked = s.since(g.tracked, time.Now())
+	return g.tracked
+}
+
+// reconfigure tells the election its new configuration or priority, if there is
+// one.
+func (g *gate) reconfigure(cfg configs.VirtualRouter, changed bool, weight int) {
+	c := electionConfig(cfg, g.node)
+	base := c.Priority
+	c.Priority = weighed(base, weight)
+	before := weighed(base, g.weight)
+	g.weight = weight
+	if c.Priority != before {
+		g.log.Warn("priority weighed", "router", cfg.Name, "priority", c.Priority, "configured", base)
+	}
+	if changed || c.Priority != before {
+		g.election.Reconfigure(c)
+	}
+}
+
+// shut keeps the router out of its election, or takes it out, holding its
+// addresses until its successor is there if handOver.
+func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	joined := g.primary.IsValid()
 	g.primary, g.unprobed = netip.Addr{}, 0
 	g.mu.Lock()
@@ -161,7 +227,7 @@ func (g *gate) shut(cfg configs.VirtualRouter, fault string) {
 	}
 	g.mu.Unlock()
 	if joined {
-		g.election.Shutdown(fault, false)
+		g.election.Shutdown(fault, handOver)
 	}
 	if news {
 		g.log.Error("the virtual router stays out of its election", "router", cfg.Name, "fault", fault)
@@ -196,7 +262,12 @@ func linkFault(cfg configs.VirtualRouter, links map[string]Link) string {
 			faults = append(faults, fmt.Sprintf("interface %s has no IPv4 address of its own to send advertisements from", n))
 		}
 	}
-	return strings.Join(faults, "; ")
+	return joinFaults(faults...)
+}
+
+// joinFaults is those faults that there are.
+func joinFaults(faults ...string) string {
+	return strings.Join(slices.DeleteFunc(faults, func(s string) bool { return s == "" }), "; ")
 }
 
 // occupied asks the segments whether another host uses one of the addresses. It
@@ -221,6 +292,5 @@ func (g *gate) occupied(ctx context.Context, cfg configs.VirtualRouter) (fault s
 	if g.heard {
 		return "", nil
 	}
-	faults = slices.DeleteFunc(faults, func(s string) bool { return s == "" })
-	return strings.Join(faults, "; "), cmp.Or(errs...)
+	return joinFaults(faults...), cmp.Or(errs...)
 }

@@ -111,9 +111,9 @@ func TestGateProbes(t *testing.T) {
 		g := gateOf(t, w, router(t))
 		after(sec(1))
 		w.steps()
-		g.SetConfig(router(t))
+		g.SetConfig(router(t), nil)
 		after(sec(60))
-		wantList(t, "steps", w.steps())
+		wantList(t, "steps", w.steps(), "reconfigure two")
 	})
 }
 
@@ -173,9 +173,9 @@ func TestGateLinks(t *testing.T) {
 		g := gateOf(t, w, config(t, routerWeb).Routers[0])
 		var lines strings.Builder
 		g.log = textLog(&lines)
-		g.shut(g.cfg, "one")
-		g.shut(g.cfg, "one")
-		g.shut(g.cfg, "two")
+		g.shut(g.cfg, "one", false)
+		g.shut(g.cfg, "one", false)
+		g.shut(g.cfg, "two", false)
 		if n := strings.Count(lines.String(), "\n"); n != 2 {
 			t.Errorf("%d lines:\n%s", n, lines.String())
 		}

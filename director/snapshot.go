@@ -49,7 +49,9 @@ type RouterStatus struct {
 	Cause       string          `json:"cause"`
 	Since       time.Time       `json:"since"`
 	Transitions uint64          `json:"became_active"`
-	Priority    uint8           `json:"priority"`
+	Priority    uint8           `json:"priority"`      // with the weights of what is tracked
+	Base        uint8           `json:"base_priority"` // configured
+	Track       []TrackStatus   `json:"track,omitempty"`
 	Fault       string          `json:"fault,omitempty"`
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
@@ -204,6 +206,7 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 	out.Cause, out.Since, out.Transitions = st.Role.Cause, st.Role.Since, st.Counters.BecameActive
 	out.Priority = st.Priority
 	out.Fault = r.gate.Fault()
+	out.Base, out.Track = rc.Priority[r.gate.node], r.gate.Tracked().Things
 	if st.Role.State == vrrp.Backup && st.Heard.Src.IsValid() {
 		out.Peer = &PeerStatus{Address: st.Heard.Src, Priority: st.Heard.Priority}
 	}

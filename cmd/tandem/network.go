@@ -30,7 +30,9 @@ type network struct {
 	cancel context.CancelFunc
 	links  *netif.Handle
 	log    *slog.Logger
-	wg     sync.WaitGroup
+	// changed is told of link and address events, beside the director.
+	changed func()
+	wg      sync.WaitGroup
 
 	elections *slog.Logger
 	ready     chan struct{}
@@ -56,9 +58,10 @@ type segment struct {
 	elections map[uint8]*election
 }
 
-func newNetwork(links *netif.Handle, log *slog.Logger) *network {
+func newNetwork(links *netif.Handle, changed func(), log *slog.Logger) *network {
 	n := &network{
 		links:     links,
+		changed:   changed,
 		log:       log.With("part", "network"),
 		elections: log.With("part", "election"),
 		ready:     make(chan struct{}),
@@ -101,7 +104,10 @@ func (n *network) Run(ctx context.Context) error {
 	close(n.ready)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return sub.Run(ctx, func(netif.Event) { n.tell((*director.Director).LinksChanged) })
+		return sub.Run(ctx, func(netif.Event) {
+			n.tell((*director.Director).LinksChanged)
+			n.changed()
+		})
 	})
 	g.Go(func() error {
 		select {

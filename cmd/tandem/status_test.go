@@ -42,13 +42,19 @@ func richSnapshot() director.Snapshot {
 				},
 			},
 			{
-				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 100,
+				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 40, Base: 100,
+				Track: []director.TrackStatus{
+					{Thing: "interface eth3", State: "well", Weight: -30, Since: ago(time.Hour)},
+					{Thing: "script /usr/lib/tandem/check-uplink eth3", State: "failed", Weight: -60, Effect: -60, Reason: "exit status 1: no route", Since: ago(1700 * time.Millisecond)},
+					{Thing: "process postfix", State: "unknown", Weight: 10},
+				},
 				Peer:      &director.PeerStatus{Address: netip.MustParseAddr("10.0.0.2"), Priority: 150},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
 			},
 			{
 				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100,
-				Fault:     "interface eth2 is down or has no carrier",
+				Fault:     "interface eth2 is down or has no carrier; file /etc/tandem/maintenance: holds 1",
+				Track:     []director.TrackStatus{{Thing: "file /etc/tandem/maintenance", State: "failed", Fault: true, Reason: "holds 1", Since: ago(20 * time.Millisecond)}},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
 			},
 		},
