@@ -52,7 +52,9 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 		// Never later than the timer would fire anyway. A stream of releases must not
 		// keep a backup from taking over, and the order among backups, which the skew
 		// is for, stays the same.
-		m.down.advance(at.Add(skewTime(m.cfg.Priority, m.activeInterval)))
+		if !m.ready {
+			m.down.advance(at.Add(skewTime(m.cfg.Priority, m.activeInterval)))
+		}
 	case r.Advert.Priority >= m.cfg.Priority:
 		m.lowerSince = time.Time{}
 		m.follow(at, r)
@@ -73,6 +75,7 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 func (m *Machine) follow(at time.Time, r Received) {
 	m.activeInterval, m.learned = r.Advert.Interval, true
 	m.down.set(at.Add(m.activeDown()))
+	m.setReady(at, false)
 }
 
 // preempts is Preempt_Mode at the given time. FailbackDelayed counts from the
