@@ -54,6 +54,7 @@ type VirtualRouter struct {
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
 	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+	Group          string           // the routers of a group move together; empty: alone
 	Track          []Track          // at most 64, none twice; weights only without priority 255 and failback "never"
 }
 

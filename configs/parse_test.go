@@ -107,6 +107,7 @@ vrid      = 2
 addresses = ["10.77.0.102/31"]
 failback      = "immediate"
 address_lease = "1h"
+group = "site"
 track = [
   { interface = "eth5", weight = -253 },
   { address = "2001:db8::1", interface = "eth5" },
@@ -164,6 +165,7 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Failback:       "immediate",
 			AddressLease:   time.Hour,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
+			Group:          "site",
 			Track: []Track{
 				{Thing{Kind: TrackInterface, Interface: "eth5"}, -253},
 				{Thing{Kind: TrackAddress, Address: addr("2001:db8::1"), Interface: "eth5"}, 0},

@@ -131,6 +131,7 @@ func readElection(t *table, r *VirtualRouter) {
 func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	r.Name = need(t, "name", `"web"`, name)
 	r.VRID = need(t, "vrid", "51", whole[uint8](1, 255))
+	r.Group = read(t, "group", "", name)
 	readElection(t, &r)
 	if r.Failback != "delay" {
 		r.FailbackDelay = 0

@@ -90,7 +90,7 @@ func TestReferenceShowsDefaults(t *testing.T) {
 	data := string(readFile(t, "reference.toml"))
 	digest := mustParse(t, "reference.toml", []byte(data)).Digest()
 	required := []string{"name", "address", "vrid", "virtual", "route", "script", "file", "process", "service"}
-	different := []string{"priority", "interface", "type", "port", "host", "weight   = -60"} // keys, or whole lines
+	different := []string{"priority", "interface", "type", "port", "host", "group     = \"site\"", "weight   = -60"} // keys, or whole lines
 	key := regexp.MustCompile(`^([a-z_]+)\s*=.*[^\[,]$`)
 	tried := 0
 	lines := strings.SplitAfter(data, "\n")

@@ -277,7 +277,7 @@ func checkQuorum(t Track, services map[string]Service, names []string, at place)
 // trackWarnings says when the weights of a router cannot change who is active.
 func (c *Config) trackWarnings(r VirtualRouter, warn func(problem, remedy string)) {
 	var lose, gain int
-	for _, t := range r.Track {
+	for _, t := range c.groupTracks(r) {
 		if t.Kind == TrackFile {
 			return // its number has no bound
 		}

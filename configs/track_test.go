@@ -56,4 +56,18 @@ func TestTrackWarnings(t *testing.T) {
 			t.Errorf("%s: warnings %v", track, list)
 		}
 	}
+	// What the other router of a group tracks counts, too.
+	file := strings.Replace(minimal, `["10.77.0.100"]`, `["10.77.0.100"]
+group = "site"
+track = [{ interface = "eth1", weight = -30 }]
+[[virtual_router]]
+name = "mail"
+vrid = 52
+addresses = ["10.77.0.101"]
+group = "site"
+track = [{ process = "nginx", weight = 30 }]
+`, 1)
+	if list := mustParse(t, "t.toml", []byte(file)).Warnings(); len(list) > 0 {
+		t.Errorf("a group: warnings %v", list)
+	}
 }
