@@ -24,6 +24,7 @@ type Director struct {
 	books    *books
 	holder   *holder
 	balancer *balancer
+	groups   *groups
 	tuner    *tuner
 	started  time.Time
 
@@ -66,6 +67,8 @@ func New(o Options) (*Director, error) {
 		rivalries: make(map[configs.VirtualAddress]rivalry),
 	}
 	d.holder = newHolder(o, books, d.fresh)
+	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Log)
+	d.groups.SetConfig(o.Config)
 	d.stopping, d.endLoops = context.WithCancel(context.Background())
 	if d.routers, err = d.makeRouters(o.Config, o.Config.Routers); err != nil {
 		return nil, err
@@ -92,10 +95,13 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 }
 
 func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
-	id, g := idOf(rc), newGate(rc, d.o)
+	id, g := idOf(rc), newGate(rc, d.groups, d.o)
 	g.services = trackedServices(cfg, rc)
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
-		Role:     func(role vrrp.Role) { d.holder.SetRole(id, role) },
+		Role: func(role vrrp.Role) {
+			d.holder.SetRole(id, role)
+			d.groups.SetRole(id, role)
+		},
 		Announce: func(string) { d.holder.Announce(id) },
 		Heard:    g.Heard,
 	})
@@ -140,6 +146,7 @@ func (d *Director) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.holder.Run(ctx) })
 	g.Go(func() error { return d.balancer.Run(ctx) })
+	g.Go(func() error { return d.groups.Run(ctx) })
 	for _, r := range d.currentRouters() {
 		r.startGate(d.stopping)
 	}
@@ -159,6 +166,20 @@ func (d *Director) currentRouters() map[RouterID]*router {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return maps.Clone(d.routers)
+}
+
+// electionOf returns the election of a router; nil if there is none.
+func (d *Director) electionOf(id RouterID) Election {
+	if r := d.currentRouters()[id]; r != nil {
+		return r.election
+	}
+	return nil
+}
+
+func (d *Director) kickGate(id RouterID) {
+	if r := d.currentRouters()[id]; r != nil {
+		r.gate.Kick()
+	}
 }
 
 // running waits until Run has got going, and says whether it has not ended.

@@ -416,7 +416,7 @@ func (e *fakeElection) Startup(primary netip.Addr) {
 func (e *fakeElection) Shutdown(_ string, handOver bool) {
 	e.note("shutdown")
 	e.mu.Lock()
-	active, stuck := e.status.Role.State == vrrp.Active, e.stuck
+	active, stuck := e.status.Role.State == vrrp.Active || e.status.Role.Hold, e.stuck
 	e.mu.Unlock()
 	if stuck {
 		return
@@ -429,6 +429,29 @@ func (e *fakeElection) Reconfigure(c vrrp.Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status.Priority = c.Priority
+}
+
+// TakeOver and Resign do what a real election does with them.
+func (e *fakeElection) TakeOver() {
+	e.note("take over")
+	if e.Status().Role.Ready {
+		e.become(vrrp.Active, true)
+	}
+}
+
+func (e *fakeElection) Resign(string) {
+	e.note("resign")
+	if e.Status().Role.State == vrrp.Active {
+		e.become(vrrp.Backup, true)
+	}
+}
+
+// ready is a backup that waits for its group.
+func (e *fakeElection) ready() {
+	e.mu.Lock()
+	e.status.Role.Ready = true
+	e.mu.Unlock()
+	e.become(vrrp.Backup, false)
 }
 
 func (e *fakeElection) Status() vrrprunner.Status {
@@ -453,6 +476,7 @@ func (e *fakeElection) become(s vrrp.State, hold bool) {
 	e.mu.Lock()
 	role := e.status.Role
 	role.State, role.Hold, role.Since = s, hold, time.Now()
+	role.Ready = role.Ready && s == vrrp.Backup
 	role.Number++
 	e.mu.Unlock()
 	e.events.Role(role)

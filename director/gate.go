@@ -40,6 +40,7 @@ type gate struct {
 	election Election // set before Run
 	links    func() (map[string]Link, error)
 	probe    func(context.Context, string, netip.Addr) (net.HardwareAddr, error)
+	groups   *groups
 	things   Things
 	checks   *healthrunner.Runner
 	node     string
@@ -50,6 +51,7 @@ type gate struct {
 	primary  netip.Addr // that the election was started with; invalid: it was not
 	unprobed int        // failed attempts to probe in a row
 	weight   int        // that the election was told
+	taken    string     // the conflict that the last probe found; empty: none
 
 	mu       sync.Mutex
 	cfg      configs.VirtualRouter
@@ -60,8 +62,9 @@ type gate struct {
 	tracked  Standing          // at the last look
 }
 
-func newGate(cfg configs.VirtualRouter, o Options) *gate {
+func newGate(cfg configs.VirtualRouter, groups *groups, o Options) *gate {
 	return &gate{
+		groups: groups,
 		links:  o.Links,
 		probe:  o.Probe,
 		things: o.Things,
@@ -154,15 +157,20 @@ func (g *gate) look(ctx context.Context) time.Duration {
 		g.reconfigure(cfg, changed, g.weight)
 		return time.Second
 	}
-	tracked := g.weigh(cfg, services, links)
-	g.reconfigure(cfg, changed, tracked.Weight)
-	if fault := linkFault(cfg, links); fault != "" {
-		g.shut(cfg, joinFaults(fault, tracked.Fault), false)
+	link, tracked := linkFault(cfg, links), g.weigh(cfg, services, links)
+	own := finding{fault: joinFaults(link, tracked.Fault, g.taken), weight: tracked.Weight}
+	others, weight := g.groups.Found(idOf(cfg), own)
+	g.reconfigure(cfg, changed, weight)
+	switch {
+	case link != "":
+		g.shut(cfg, joinFaults(link, tracked.Fault), false)
 		return gateResync
-	}
-	if tracked.Fault != "" {
+	case tracked.Fault != "":
 		// The router's own network is well: its successor takes over before it lets go.
 		g.shut(cfg, tracked.Fault, true)
+		return gateResync
+	case others != "" && g.taken == "":
+		g.shut(cfg, others, true)
 		return gateResync
 	}
 	primary := links[cfg.Interface].Primary
@@ -177,6 +185,8 @@ func (g *gate) look(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return gateResync // the router is being shut down, nothing may start it
 	case fault != "":
+		g.taken = fault
+		g.groups.Found(idOf(cfg), finding{fault, tracked.Weight})
 		g.shut(cfg, fault, false)
 		return gateResync
 	case err != nil && g.unprobed < probeTries:
@@ -184,6 +194,11 @@ func (g *gate) look(ctx context.Context) time.Duration {
 		return probeRetry
 	case err != nil:
 		g.log.Warn("joining the election without knowing whether another host uses an address", "router", cfg.Name, "err", oneLine(err))
+	}
+	g.taken = ""
+	if others, _ := g.groups.Found(idOf(cfg), finding{"", tracked.Weight}); others != "" {
+		g.shut(cfg, others, true)
+		return gateResync
 	}
 	g.open(primary)
 	return gateResync

@@ -22,7 +22,7 @@ type gating struct {
 func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 	t.Helper()
 	o := w.options(config(t, routerWeb))
-	g := newGate(cfg, o)
+	g := newGate(cfg, noGroups(), o)
 	e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +34,11 @@ func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 	t.Cleanup(func() { cancel(); <-done })
 	synctest.Wait()
 	return &gating{g, w, e.(*fakeElection)}
+}
+
+// noGroups has no group: every router is alone.
+func noGroups() *groups {
+	return newGroups("lb1", func(RouterID) Election { return nil }, func(RouterID) {}, quietLog())
 }
 
 func (g *gating) state() string { return g.e.Status().Role.State.String() }
@@ -187,7 +192,7 @@ func TestGateStops(t *testing.T) {
 	bubble(t, "in the middle of the last probe", func(t *testing.T, w *world) {
 		w.slowProbe = time.Hour
 		cfg := config(t, routerWeb).Routers[0]
-		g := newGate(cfg, w.options(config(t, routerWeb)))
+		g := newGate(cfg, noGroups(), w.options(config(t, routerWeb)))
 		e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 		if err != nil {
 			t.Fatal(err)

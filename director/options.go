@@ -131,6 +131,8 @@ type Election interface {
 	Startup(primary netip.Addr)
 	Shutdown(cause string, handOver bool)
 	Reconfigure(vrrp.Config)
+	TakeOver()
+	Resign(cause string)
 	Status() vrrprunner.Status
 	Close()
 }

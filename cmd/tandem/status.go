@@ -98,6 +98,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	if r.Fault != "" {
 		fmt.Fprintf(w, "  FAULT\t%s\n", r.Fault)
 	}
+	if r.Group != "" {
+		fmt.Fprintf(w, "  group\t%s\n", groupInWords(r))
+	}
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
 	}
@@ -119,6 +122,17 @@ func priorityInWords(r director.RouterStatus) string {
 		return fmt.Sprintf("priority %d", r.Priority)
 	}
 	return fmt.Sprintf("priority %d, configured %d", r.Priority, r.Base)
+}
+
+func groupInWords(r director.RouterStatus) string {
+	words := r.Group
+	if r.GroupWeight != 0 {
+		words += fmt.Sprintf(", weight %+d", r.GroupWeight)
+	}
+	if r.Ready {
+		words += ", ready: waits for its other routers"
+	}
+	return words
 }
 
 func stateInWords(at time.Time, t director.TrackStatus) string {

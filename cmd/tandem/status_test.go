@@ -43,6 +43,7 @@ func richSnapshot() director.Snapshot {
 			},
 			{
 				Name: "mail", VRID: 52, Interface: "eth0", State: "backup", Cause: "startup", Since: ago(1500 * time.Millisecond), Priority: 40, Base: 100,
+				Group: "site", GroupWeight: -60, Ready: true,
 				Track: []director.TrackStatus{
 					{Thing: "interface eth3", State: "well", Weight: -30, Since: ago(time.Hour)},
 					{Thing: "script /usr/lib/tandem/check-uplink eth3", State: "failed", Weight: -60, Effect: -60, Reason: "exit status 1: no route", Since: ago(1700 * time.Millisecond)},
