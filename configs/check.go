@@ -18,6 +18,8 @@ func check(c *Config, top place) {
 	checkRouters(c, routers)
 	vips := c.checkAddresses(routers)
 	checkServices(c, top.key("service"), vips)
+	checkTracks(c, routers)
+	checkGroups(c, routers)
 }
 
 // first remembers the place of each key, to report the second of its kind.

@@ -59,6 +59,8 @@ type VirtualRouter struct {
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
 	Auth           Auth             // the same for all, but for Window
 	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+	Group          string           // the routers of a group move together; empty: alone
+	Track          []Track          // at most 64, none twice; weights only without priority 255 and failback "never"
 }
 
 // Auth is the [vrrp.auth] table: how adverts are authenticated.

@@ -31,6 +31,7 @@ func (c *Config) sorted() *Config {
 	for i := range s.Routers {
 		r := &s.Routers[i]
 		r.Addresses = sortedBy(r.Addresses, func(a, b VirtualAddress) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+		r.Track = sortedBy(r.Track, func(a, b Track) int { return strings.Compare(a.String(), b.String()) })
 	}
 	s.Services = sortedBy(c.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.Services {

@@ -103,6 +103,11 @@ func checkConfig(t *testing.T, c *Config) {
 		if (r.Version == 3) != (r.Checksum != "") || r.AuthPass != "" && (r.Version == 3 || r.Auth.Mode != "off") {
 			t.Errorf("router %+v", r)
 		}
+		for _, track := range r.Track {
+			if !track.readable() || track.Weight != 0 && r.Failback == "never" || track.Kind == TrackScript && track.Script.Args()[0][0] != '/' {
+				t.Errorf("track %+v", track)
+			}
+		}
 		for _, a := range r.Addresses {
 			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
 				t.Errorf("address %+v", a)

@@ -121,6 +121,20 @@ addresses = ["10.77.0.102/31"]
 version       = 2
 failback      = "immediate"
 address_lease = "1h"
+group = "site"
+track = [
+  { interface = "eth5", weight = -253 },
+  { address = "2001:db8::1", interface = "eth5" },
+  { address = "10.77.0.1" },
+  { route = "::/0" },
+  { route = "10.0.0.0/8", interface = "eth6" },
+  { script = ["/bin/check it"], interval = "10s" },
+  { script = ["/bin/check", "", "a b"], timeout = "2s", rise = 2, fall = 3, weight = 253 },
+  { file = "/etc/tandem/maintenance", weight = -1 },
+  { process = "tmux: server" },
+  { service = "dns" },
+  { service = "dns", quorum = 65535 },
+]
 [[service]]
 name        = "dns"
 virtual     = ["10.77.0.100:53", "10.77.0.101:5353"]
@@ -177,6 +191,20 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			AddressLease:   time.Hour,
 			Auth:           auth,
 			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
+			Group:          "site",
+			Track: []Track{
+				{Thing{Kind: TrackInterface, Interface: "eth5"}, -253},
+				{Thing{Kind: TrackAddress, Address: addr("2001:db8::1"), Interface: "eth5"}, 0},
+				{Thing{Kind: TrackAddress, Address: addr("10.77.0.1")}, 0},
+				{Thing{Kind: TrackRoute, Route: prefix("::/0")}, 0},
+				{Thing{Kind: TrackRoute, Route: prefix("10.0.0.0/8"), Interface: "eth6"}, 0},
+				{Thing{Kind: TrackScript, Script: "/bin/check it\x00", Interval: 10 * time.Second, Timeout: 10 * time.Second, Rise: 1, Fall: 1}, 0},
+				{Thing{Kind: TrackScript, Script: "/bin/check\x00\x00a b\x00", Interval: time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}, 253},
+				{Thing{Kind: TrackFile, File: "/etc/tandem/maintenance"}, -1},
+				{Thing{Kind: TrackProcess, Process: "tmux: server"}, 0},
+				{Thing{Kind: TrackService, Service: "dns", Quorum: 1}, 0},
+				{Thing{Kind: TrackService, Service: "dns", Quorum: 65535}, 0},
+			},
 		}},
 		Services: []Service{{
 			Name:        "dns",

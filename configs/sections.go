@@ -172,6 +172,7 @@ func (r *VirtualRouter) resolve(t *table) {
 func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	r.Name = need(t, "name", `"web"`, name)
 	r.VRID = need(t, "vrid", "51", whole[uint8](1, 255))
+	r.Group = read(t, "group", "", name)
 	readElection(t, &r)
 	if r.Failback != "delay" {
 		r.FailbackDelay = 0
@@ -184,6 +185,9 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	r.Priority = c.readPriority(t)
 	for _, e := range t.needList("addresses", `["10.77.0.100/32"]`) {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))
+	}
+	for _, tt := range t.tables("track") {
+		r.Track = append(r.Track, readTrack(tt))
 	}
 	t.done()
 	return r

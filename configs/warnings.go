@@ -58,6 +58,7 @@ func (c *Config) routerWarnings(r VirtualRouter) []Warning {
 				"write a priority of 254 at most")
 		}
 	}
+	c.trackWarnings(r, warn)
 	if r.Failback == "delay" && r.FailbackDelay < warm && c.ConnectionSync.Mode != SyncOff {
 		warn(fmt.Sprintf("after failback_delay %s a director that comes back may not know the connections yet: the active's kernel sends each one again within 10s", short(r.FailbackDelay)),
 			fmt.Sprintf("write at least %q", short(warm)))

@@ -74,6 +74,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 		delete(d.routers, id)
 	}
 	maps.Copy(d.routers, made)
+	d.groups.SetConfig(cfg)
 	for _, rc := range cfg.Routers {
 		r := d.routers[idOf(rc)]
 		if made[idOf(rc)] != nil {
@@ -81,8 +82,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 			continue
 		}
 		r.cfg = rc
-		r.election.Reconfigure(rc, electionConfig(rc, d.o.Node))
-		r.gate.SetConfig(rc, d.ownAddress(cfg))
+		r.gate.SetConfig(rc, d.ownAddress(cfg), trackedServices(cfg, rc))
 	}
 }
 
@@ -93,6 +93,7 @@ func (d *Director) handOver(routers map[RouterID]*router, cause string) {
 	if len(routers) == 0 {
 		return
 	}
+	d.groups.Forget(routers) // their groups are not to resign with them
 	var longest time.Duration
 	for _, r := range routers {
 		r.stopGate()
@@ -111,6 +112,7 @@ func (d *Director) handOver(routers map[RouterID]*router, cause string) {
 		r.election.Close()
 		d.holder.Forget(id)
 	}
+	d.groups.Forget(routers) // and the roles that came since
 }
 
 func (d *Director) handedOver(routers map[RouterID]*router) bool {

@@ -240,6 +240,7 @@ addresses = ["10.0.0.162"]
 		if d.election(t, idWeb) != web {
 			t.Error("a router that only has another name was made anew")
 		}
+		synctest.Wait() // the gate tells the election
 		steps := without(w.steps(), "renew", "probe", "set ", "start ", "stop ")
 		if !slices.Contains(steps, "reconfigure web") || slices.Contains(steps, "shutdown web") {
 			t.Errorf("steps: %v", steps)

@@ -24,6 +24,7 @@ type Director struct {
 	books    *books
 	holder   *holder
 	balancer *balancer
+	groups   *groups
 	tuner    *tuner
 	started  time.Time
 
@@ -74,6 +75,8 @@ func New(o Options) (*Director, error) {
 		return nil, err
 	}
 	d.holder = newHolder(o, books, d.fresh)
+	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Log)
+	d.groups.SetConfig(o.Config)
 	d.stopping, d.endLoops = context.WithCancel(context.Background())
 	if err := o.Prepare(o.Config); err != nil {
 		return nil, err
@@ -100,9 +103,13 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 }
 
 func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
-	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg), d.o)
+	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg), d.groups, d.o)
+	g.services = trackedServices(cfg, rc)
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
-		Role:     func(role vrrp.Role) { d.holder.SetRole(id, role) },
+		Role: func(role vrrp.Role) {
+			d.holder.SetRole(id, role)
+			d.groups.SetRole(id, role)
+		},
 		Announce: func(string) { d.holder.Announce(id) },
 		Heard:    g.Heard,
 	})
@@ -154,6 +161,7 @@ func (d *Director) Run(ctx context.Context) error {
 	g.Go(func() error { return d.holder.Run(ctx) })
 	g.Go(func() error { return d.balancer.Run(ctx) })
 	g.Go(func() error { return d.keepTuned(ctx) })
+	g.Go(func() error { return d.groups.Run(ctx) })
 	for _, r := range d.currentRouters() {
 		r.startGate(d.stopping)
 	}
@@ -161,9 +169,10 @@ func (d *Director) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// check has the servers of a configuration probed. Those that carry traffic count
-// as up until probes say otherwise.
+// check has the servers of a configuration probed and what its routers track
+// watched. Servers that carry traffic count as up until probes say otherwise.
 func (d *Director) check(cfg *configs.Config) {
+	d.o.Things.Watch(thingsOf(cfg))
 	d.o.Checks.SetTargets(Targets(cfg))
 	d.o.Checks.Adopt(CarryingTraffic(cfg, d.balancer.view().have, time.Now()))
 }
@@ -172,6 +181,20 @@ func (d *Director) currentRouters() map[RouterID]*router {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return maps.Clone(d.routers)
+}
+
+// electionOf returns the election of a router; nil if there is none.
+func (d *Director) electionOf(id RouterID) Election {
+	if r := d.currentRouters()[id]; r != nil {
+		return r.election
+	}
+	return nil
+}
+
+func (d *Director) kickGate(id RouterID) {
+	if r := d.currentRouters()[id]; r != nil {
+		r.gate.Kick()
+	}
 }
 
 // running waits until Run has got going, and says whether it has not ended.
@@ -230,8 +253,20 @@ func (d *Director) LinksChanged() {
 	}
 }
 
-// VerdictChanged wakes the table.
-func (d *Director) VerdictChanged() { d.balancer.Wake() }
+// VerdictChanged wakes the table, and the gates of routers that track services.
+func (d *Director) VerdictChanged() {
+	d.balancer.Wake()
+	for _, r := range d.currentRouters() {
+		r.gate.VerdictChanged()
+	}
+}
+
+// ThingsChanged wakes the gates: a tracked thing is not as it was.
+func (d *Director) ThingsChanged() {
+	for _, r := range d.currentRouters() {
+		r.gate.Kick()
+	}
+}
 
 // HoldsIP says whether an address is held in an active role and is in the kernel,
 // and whether the election is fresh, so that it may be announced now.

@@ -404,7 +404,7 @@ func TestSnapshotPeer(t *testing.T) {
 	e := &fakeElection{}
 	e.status.Role.State = vrrp.Backup
 	e.status.Heard = vrrp.Heard{Src: ip("10.0.0.2"), Priority: 100}
-	rt := &router{cfg: r, election: e, gate: newGate(r, ip("10.0.0.1"), Options{Log: quietLog()})}
+	rt := &router{cfg: r, election: e, gate: newGate(r, ip("10.0.0.1"), noGroups(), Options{Log: quietLog()})}
 	if got := routerStatus(r, rt, nil).Peer; got == nil || *got != (PeerStatus{ip("10.0.0.2"), 100}) {
 		t.Errorf("got %v", got)
 	}

@@ -10,14 +10,16 @@
 //	verdicts ────► balancer  IPVS services and servers
 //
 // They are two so that a takeover never waits for a large table to be read. A
-// gate for each virtual router decides whether it takes part in its election.
+// gate for each virtual router decides whether it takes part in its election,
+// and what the things that it tracks make of its priority. Routers of a group move
+// together: groups brings what their gates and elections say in agreement.
 // Director ties them together: start, reload, stop.
 //
 // The package opens no socket: addresses, the IPVS table, sysctls and
 // announcements are interfaces in Options, which the command fills.
 //
 // Locks are taken in this order: Director.changing, Director.mu, that of a
-// holder, balancer or gate, that of the books. None is held while the network or
+// holder, balancer, gate or groups, that of the books. None is held while the network or
 // the kernel is asked for something; that of the books is while the ledger is
 // written.
 package director

@@ -309,6 +309,30 @@ func copyOwned(o Owned) Owned {
 	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync}
 }
 
+// fakeThings are what routers track. It knows only of what it was told to watch.
+type fakeThings struct{ *world }
+
+func (w fakeThings) Watch(things []configs.Thing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, t := range things {
+		if slices.Contains(things[:i], t) {
+			w.t.Errorf("%v is to be watched twice", t)
+		}
+	}
+	w.watched = slices.Clone(things)
+}
+
+func (w fakeThings) States() map[configs.Thing]ThingState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[configs.Thing]ThingState{}
+	for _, t := range w.watched {
+		out[t] = w.things[t]
+	}
+	return out
+}
+
 func (w *world) linkList() (map[string]Link, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -398,7 +422,7 @@ func (e *fakeElection) Startup(primary netip.Addr) {
 func (e *fakeElection) Shutdown(_ string, handOver bool) {
 	e.note("shutdown")
 	e.mu.Lock()
-	active, stuck := e.status.Role.State == vrrp.Active, e.stuck
+	active, stuck := e.status.Role.State == vrrp.Active || e.status.Role.Hold, e.stuck
 	e.mu.Unlock()
 	if stuck {
 		return
@@ -414,6 +438,29 @@ func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.status.Priority = c.Priority
+}
+
+// TakeOver and Resign do what a real election does with them.
+func (e *fakeElection) TakeOver() {
+	e.note("take over")
+	if e.Status().Role.Ready {
+		e.become(vrrp.Active, true)
+	}
+}
+
+func (e *fakeElection) Resign(string) {
+	e.note("resign")
+	if e.Status().Role.State == vrrp.Active {
+		e.become(vrrp.Backup, true)
+	}
+}
+
+// ready is a backup that waits for its group.
+func (e *fakeElection) ready() {
+	e.mu.Lock()
+	e.status.Role.Ready = true
+	e.mu.Unlock()
+	e.become(vrrp.Backup, false)
 }
 
 func (e *fakeElection) Status() vrrprunner.Status {
@@ -438,6 +485,7 @@ func (e *fakeElection) become(s vrrp.State, hold bool) {
 	e.mu.Lock()
 	role := e.status.Role
 	role.State, role.Hold, role.Since = s, hold, time.Now()
+	role.Ready = role.Ready && s == vrrp.Backup
 	role.Number++
 	e.mu.Unlock()
 	e.events.Role(role)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tandem/configs"
+	healthrunner "tandem/healthcheck/runner"
 )
 
 const (
@@ -28,8 +29,10 @@ const (
 	holdCheck = 250 * time.Millisecond
 )
 
-// gate decides when a virtual router takes part in its election: its
-// interfaces are up, and nobody outside the election uses its addresses.
+// gate decides when a virtual router takes part in its election, and with which
+// priority: its interfaces are up, what it tracks is well, and nobody outside
+// the election uses its addresses. It alone starts, shuts and reconfigures a
+// running election.
 //
 // An address is probed for (RFC 5227) only before the router joins, never
 // before a takeover: a takeover must not wait, and a dead director's kernel may
@@ -40,25 +43,38 @@ type gate struct {
 	failing  func(time.Time) string // why it cannot hold its addresses, see holder.Failing
 	links    func() (map[string]Link, error)
 	probe    func(context.Context, string, netip.Addr) (net.HardwareAddr, error)
+	groups   *groups
+	things   Things
+	checks   *healthrunner.Runner
+	node     string
 	log      *slog.Logger
 	kick     chan struct{}
 
 	// Only Run's goroutine uses these.
 	primary  netip.Addr // that the election was started with; invalid: it was not
 	unprobed int        // failed attempts to probe in a row
+	weight   int        // that the election was told
+	taken    string     // the conflict that the last probe found; empty: none
 
-	mu    sync.Mutex
-	cfg   configs.VirtualRouter
-	own   netip.Addr // this director's address in the configuration
-	heard bool       // an advertisement since the gate was last shut
-	fault string     // why the router stays out; empty: it does not
+	mu       sync.Mutex
+	cfg      configs.VirtualRouter
+	own      netip.Addr        // this director's address in the configuration
+	services []configs.Service // that the router tracks
+	changed  bool              // the election was not told of cfg yet
+	heard    bool              // an advertisement since the gate was last shut
+	fault    string            // why the router stays out; empty: it does not
+	tracked  Standing          // at the last look
 }
 
-func newGate(cfg configs.VirtualRouter, own netip.Addr, o Options) *gate {
+func newGate(cfg configs.VirtualRouter, own netip.Addr, groups *groups, o Options) *gate {
 	return &gate{
 		failing: func(time.Time) string { return "" },
+		groups:  groups,
 		links:   o.Links,
 		probe:   o.Probe,
+		things:  o.Things,
+		checks:  o.Checks,
+		node:    o.Node,
 		log:     o.Log.With("part", "gate"),
 		kick:    make(chan struct{}, 1),
 		cfg:     cfg,
@@ -92,13 +108,30 @@ func (g *gate) Fault() string {
 	return g.fault
 }
 
-// SetConfig replaces the configuration of the router, and this director's
-// address in it.
-func (g *gate) SetConfig(cfg configs.VirtualRouter, own netip.Addr) {
+// Tracked is what the tracked things made of the router at the last look.
+func (g *gate) Tracked() Standing {
 	g.mu.Lock()
-	g.cfg, g.own = cfg, own
+	defer g.mu.Unlock()
+	return g.tracked
+}
+
+// SetConfig replaces the configuration of the router, this director's address in
+// it, and the services of it that the router tracks.
+func (g *gate) SetConfig(cfg configs.VirtualRouter, own netip.Addr, services []configs.Service) {
+	g.mu.Lock()
+	g.cfg, g.own, g.services, g.changed = cfg, own, services, true
 	g.mu.Unlock()
 	g.Kick()
+}
+
+// VerdictChanged wakes the gate if the verdicts of servers matter to it.
+func (g *gate) VerdictChanged() {
+	g.mu.Lock()
+	matters := len(g.services) > 0
+	g.mu.Unlock()
+	if matters {
+		g.Kick()
+	}
 }
 
 // Run opens and shuts the gate until ctx is done. It leaves the election as it
@@ -114,8 +147,7 @@ func (g *gate) Run(ctx context.Context) {
 			return
 		case at := <-held.C:
 			if fault := g.failing(at); fault != "" && g.primary.IsValid() {
-				cfg, _ := g.config()
-				g.shut(cfg, fault)
+				g.shut(g.config(), fault, false)
 				timer.Reset(gateResync)
 			}
 			continue
@@ -126,23 +158,39 @@ func (g *gate) Run(ctx context.Context) {
 	}
 }
 
-// config is the router's configuration, and this director's address in it.
-func (g *gate) config() (configs.VirtualRouter, netip.Addr) {
+func (g *gate) config() configs.VirtualRouter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.cfg, g.own
+	return g.cfg
 }
 
 // look checks once and returns when to check again without being asked.
 func (g *gate) look(ctx context.Context) time.Duration {
-	cfg, own := g.config()
+	g.mu.Lock()
+	cfg, source, services, changed := g.cfg, g.own, g.services, g.changed
+	g.changed = false
+	g.mu.Unlock()
+
 	links, err := g.links()
 	if err != nil {
 		g.log.Error("links could not be read; trying again", "router", cfg.Name, "err", err)
+		g.reconfigure(cfg, changed, g.weight)
 		return time.Second
 	}
-	if fault := linkFault(cfg, own, links); fault != "" {
-		g.shut(cfg, fault)
+	link, tracked := linkFault(cfg, source, links), g.weigh(cfg, services, links)
+	own := finding{fault: joinFaults(link, tracked.Fault, g.taken), weight: tracked.Weight}
+	others, weight := g.groups.Found(idOf(cfg), own)
+	g.reconfigure(cfg, changed, weight)
+	switch {
+	case link != "":
+		g.shut(cfg, joinFaults(link, tracked.Fault), false)
+		return gateResync
+	case tracked.Fault != "":
+		// The router's own network is well: its successor takes over before it lets go.
+		g.shut(cfg, tracked.Fault, true)
+		return gateResync
+	case others != "" && g.taken == "":
+		g.shut(cfg, others, true)
 		return gateResync
 	}
 	primary := links[cfg.Interface].Primary
@@ -157,7 +205,9 @@ func (g *gate) look(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return gateResync // the router is being shut down, nothing may start it
 	case fault != "":
-		g.shut(cfg, fault)
+		g.taken = fault
+		g.groups.Found(idOf(cfg), finding{fault, tracked.Weight})
+		g.shut(cfg, fault, false)
 		return gateResync
 	case err != nil && g.unprobed < probeTries:
 		g.unprobed++
@@ -165,12 +215,43 @@ func (g *gate) look(ctx context.Context) time.Duration {
 	case err != nil:
 		g.log.Warn("joining the election without knowing whether another host uses an address", "router", cfg.Name, "err", oneLine(err))
 	}
+	g.taken = ""
+	if others, _ := g.groups.Found(idOf(cfg), finding{"", tracked.Weight}); others != "" {
+		g.shut(cfg, others, true)
+		return gateResync
+	}
 	g.open(primary)
 	return gateResync
 }
 
-// shut keeps the router out of its election, or takes it out.
-func (g *gate) shut(cfg configs.VirtualRouter, fault string) {
+// weigh looks at what is tracked and notes what it makes of the router.
+func (g *gate) weigh(cfg configs.VirtualRouter, services []configs.Service, links map[string]Link) Standing {
+	s := g.standing(cfg, services, links)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tracked = s.since(g.tracked, time.Now())
+	return g.tracked
+}
+
+// reconfigure tells the election its new configuration or priority, if there is
+// one.
+func (g *gate) reconfigure(cfg configs.VirtualRouter, changed bool, weight int) {
+	c := electionConfig(cfg, g.node)
+	base := c.Priority
+	c.Priority = weighed(base, weight)
+	before := weighed(base, g.weight)
+	g.weight = weight
+	if c.Priority != before {
+		g.log.Warn("priority weighed", "router", cfg.Name, "priority", c.Priority, "configured", base)
+	}
+	if changed || c.Priority != before {
+		g.election.Reconfigure(cfg, c)
+	}
+}
+
+// shut keeps the router out of its election, or takes it out, holding its
+// addresses until its successor is there if handOver.
+func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	joined := g.primary.IsValid()
 	g.primary, g.unprobed = netip.Addr{}, 0
 	g.mu.Lock()
@@ -181,7 +262,7 @@ func (g *gate) shut(cfg configs.VirtualRouter, fault string) {
 	}
 	g.mu.Unlock()
 	if joined {
-		g.election.Shutdown(fault, false)
+		g.election.Shutdown(fault, handOver)
 	}
 	if news {
 		g.log.Error("the virtual router stays out of its election", "router", cfg.Name, "fault", fault)
@@ -221,7 +302,12 @@ func linkFault(cfg configs.VirtualRouter, own netip.Addr, links map[string]Link)
 				n, l.Primary, own))
 		}
 	}
-	return strings.Join(faults, "; ")
+	return joinFaults(faults...)
+}
+
+// joinFaults is those faults that there are.
+func joinFaults(faults ...string) string {
+	return strings.Join(slices.DeleteFunc(faults, func(s string) bool { return s == "" }), "; ")
 }
 
 // occupied asks the segments whether another host uses one of the addresses. It
@@ -246,6 +332,5 @@ func (g *gate) occupied(ctx context.Context, cfg configs.VirtualRouter) (fault s
 	if g.heard {
 		return "", nil
 	}
-	faults = slices.DeleteFunc(faults, func(s string) bool { return s == "" })
-	return strings.Join(faults, "; "), cmp.Or(errs...)
+	return joinFaults(faults...), cmp.Or(errs...)
 }

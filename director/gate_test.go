@@ -22,7 +22,7 @@ type gating struct {
 func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 	t.Helper()
 	o := w.options(config(t, routerWeb))
-	g := newGate(cfg, ip("10.0.0.1"), o)
+	g := newGate(cfg, ip("10.0.0.1"), noGroups(), o)
 	e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +34,11 @@ func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 	t.Cleanup(func() { cancel(); <-done })
 	synctest.Wait()
 	return &gating{g, w, e.(*fakeElection)}
+}
+
+// noGroups has no group: every router is alone.
+func noGroups() *groups {
+	return newGroups("lb1", func(RouterID) Election { return nil }, func(RouterID) {}, quietLog())
 }
 
 func (g *gating) state() string { return g.e.Status().Role.State.String() }
@@ -111,9 +116,9 @@ func TestGateProbes(t *testing.T) {
 		g := gateOf(t, w, router(t))
 		after(sec(1))
 		w.steps()
-		g.SetConfig(router(t), ip("10.0.0.1"))
+		g.SetConfig(router(t), ip("10.0.0.1"), nil)
 		after(sec(60))
-		wantList(t, "steps", w.steps())
+		wantList(t, "steps", w.steps(), "reconfigure two")
 	})
 }
 
@@ -173,9 +178,9 @@ func TestGateLinks(t *testing.T) {
 		g := gateOf(t, w, config(t, routerWeb).Routers[0])
 		var lines strings.Builder
 		g.log = textLog(&lines)
-		g.shut(g.cfg, "one")
-		g.shut(g.cfg, "one")
-		g.shut(g.cfg, "two")
+		g.shut(g.cfg, "one", false)
+		g.shut(g.cfg, "one", false)
+		g.shut(g.cfg, "two", false)
 		if n := strings.Count(lines.String(), "\n"); n != 2 {
 			t.Errorf("%d lines:\n%s", n, lines.String())
 		}
@@ -187,7 +192,7 @@ func TestGateStops(t *testing.T) {
 	bubble(t, "in the middle of the last probe", func(t *testing.T, w *world) {
 		w.slowProbe = time.Hour
 		cfg := config(t, routerWeb).Routers[0]
-		g := newGate(cfg, ip("10.0.0.1"), w.options(config(t, routerWeb)))
+		g := newGate(cfg, ip("10.0.0.1"), noGroups(), w.options(config(t, routerWeb)))
 		e, err := w.newElection(cfg, electionConfig(cfg, "lb1"), ElectionEvents{Role: func(vrrp.Role) {}})
 		if err != nil {
 			t.Fatal(err)

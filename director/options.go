@@ -29,6 +29,7 @@ type Options struct {
 	Sysctls Sysctls
 	Ledger  Ledger
 	Checks  *healthrunner.Runner
+	Things  Things
 
 	// Profile is the sysctl profile of a configuration on this machine.
 	Profile func(*configs.Config) []ipvsctl.Sysctl
@@ -73,6 +74,14 @@ type Link struct {
 type Table interface {
 	Table() (ipvsctl.Table, map[ipvsctl.StatsKey]ipvsctl.ServerStats, error)
 	Apply([]ipvsctl.Op) error
+}
+
+// Things watches what virtual routers track outside of the director. Neither
+// method blocks; what calls Director.ThingsChanged is up to the edge.
+type Things interface {
+	// Watch replaces what is watched. A thing that stays keeps its state.
+	Watch([]configs.Thing)
+	States() map[configs.Thing]ThingState
 }
 
 // SyncRole is what one of the kernel's two connection-sync daemons does.
@@ -126,6 +135,8 @@ type Election interface {
 	Startup(primary netip.Addr)
 	Shutdown(cause string, handOver bool)
 	Reconfigure(configs.VirtualRouter, vrrp.Config)
+	TakeOver()
+	Resign(cause string)
 	Status() vrrprunner.Status
 	Close()
 }

@@ -87,6 +87,7 @@ func electionConfig(r configs.VirtualRouter, node string) vrrp.Config {
 		Priority:      r.Priority[node],
 		Interval:      r.AdvertInterval,
 		FailbackDelay: r.FailbackDelay,
+		Grouped:       r.Group != "",
 	}
 	if r.Version == 2 {
 		c.Version = vrrp.V2

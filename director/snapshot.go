@@ -52,7 +52,12 @@ type RouterStatus struct {
 	Cause       string          `json:"cause"`
 	Since       time.Time       `json:"since"`
 	Transitions uint64          `json:"became_active"`
-	Priority    uint8           `json:"priority"`
+	Priority    uint8           `json:"priority"`      // with the weights of what is tracked
+	Base        uint8           `json:"base_priority"` // configured
+	Track       []TrackStatus   `json:"track,omitempty"`
+	Group       string          `json:"group,omitempty"`
+	GroupWeight int             `json:"group_weight,omitempty"` // of what all its routers track
+	Ready       bool            `json:"ready,omitempty"`        // would be active if the others of the group were ready
 	Fault       string          `json:"fault,omitempty"`
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
@@ -230,6 +235,11 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 	out.Cause, out.Since, out.Transitions = st.Role.Cause, st.Role.Since, st.Counters.BecameActive
 	out.Priority = st.Priority
 	out.Fault = r.gate.Fault()
+	out.Group, out.Ready = rc.Group, st.Role.Ready
+	if rc.Group != "" {
+		out.GroupWeight = r.gate.groups.Weight(idOf(rc))
+	}
+	out.Base, out.Track = rc.Priority[r.gate.node], r.gate.Tracked().Things
 	if st.Role.State == vrrp.Backup && st.Heard.Src.IsValid() {
 		out.Peer = &PeerStatus{Address: st.Heard.Src, Priority: st.Heard.Priority}
 	}

@@ -47,7 +47,7 @@ func walk(t *testing.T, w *world, r *rand.Rand) *walker {
 	for _, text := range []string{
 		routerWeb + serviceWeb,
 		routerWeb + routerTwo + serviceWeb,
-		routerTwo + syncOff,
+		routerTwo + onNginx + syncOff,
 		routerTwo + routerWeb + `
 [[service]]
 name = "http"
@@ -72,7 +72,7 @@ func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 func (k *walker) step() {
 	server := port(pick(k.rand, "10.0.0.11:80", "10.0.0.12:80"))
 	address := pick(k.rand, vipWeb, vipTwo, vipInside)
-	switch k.rand.IntN(9) {
+	switch k.rand.IntN(10) {
 	case 0, 1, 2:
 		k.changeRole()
 	case 3:
@@ -93,6 +93,8 @@ func (k *walker) step() {
 	case 7:
 		k.reload(pick(k.rand, k.configs...))
 	case 8:
+		k.set(nginx, ThingState{Known: k.rand.IntN(4) > 0, Well: k.rand.IntN(2) == 0})
+	case 9:
 		k.AddressClaimed(time.Now(), address.Prefix.Addr(), address.Interface, "02:00:00:00:00:66")
 	}
 }
@@ -155,6 +157,7 @@ func (k *walker) reload(cfg *configs.Config) {
 func (k *walker) settle() {
 	k.w.edit(func() {
 		clear(k.w.fails)
+		clear(k.w.things)
 		for name, l := range k.w.links {
 			l.Up = true
 			k.w.links[name] = l

@@ -46,6 +46,8 @@ type world struct {
 	elections map[RouterID]*fakeElection
 	servers   map[netip.AddrPort]healthcheck.Reason
 	judged    func() // hears of new verdicts
+	watched   []configs.Thing
+	things    map[configs.Thing]ThingState
 	// holding is what an announcer asks before it announces; nil: it does not.
 	holding func(netip.Addr, string) (va configs.VirtualAddress, held, fresh bool)
 }
@@ -63,6 +65,7 @@ func newWorld(t *testing.T) *world {
 		repeating: map[configs.VirtualAddress]bool{},
 		elections: map[RouterID]*fakeElection{},
 		servers:   map[netip.AddrPort]healthcheck.Reason{},
+		things:    map[configs.Thing]ThingState{},
 	}
 }
 
@@ -195,6 +198,7 @@ func (w *world) options(cfg *configs.Config) Options {
 		Sysctls:     fakeSysctls{w},
 		Ledger:      fakeLedger{w},
 		Checks:      w.checks(),
+		Things:      fakeThings{w},
 		Profile:     func(*configs.Config) []ipvsctl.Sysctl { return []ipvsctl.Sysctl{{Key: "net/a", Want: "2"}} },
 		Prepare:     func(...*configs.Config) error { w.mu.Lock(); defer w.mu.Unlock(); return w.do("prepare") },
 		Drops:       func() []DropStatus { return []DropStatus{{Interface: "eth0", Reason: "bad-ttl", Packets: 7}} },

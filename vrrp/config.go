@@ -29,6 +29,10 @@ type Config struct {
 	// FailbackDelay is how long a router with the higher priority leaves the
 	// incumbent in place. Only for FailbackDelayed; not negative.
 	FailbackDelay time.Duration
+	// Grouped makes the router one of several that move together: when its time to
+	// take over has come it stays in Backup, is Role.Ready, and waits for TakeOver.
+	// Not with priority 255.
+	Grouped bool
 }
 
 // Validate says what is wrong with c, nil if nothing is.
@@ -41,6 +45,9 @@ func (c Config) Validate() error {
 	}
 	if c.FailbackDelay < 0 {
 		return fmt.Errorf("vrrp: failback delay %v is negative", c.FailbackDelay)
+	}
+	if c.Grouped && c.Priority == PriorityOwner {
+		return fmt.Errorf("vrrp: an address owner waits for nobody and cannot be grouped")
 	}
 	return c.advert(c.Priority).validate()
 }

@@ -17,7 +17,8 @@
 //   - a rival heard while active makes the router announce its addresses again
 //     ([Announce]), and a router that yields makes itself heard as one;
 //   - a release never makes a backup wait longer;
-//   - the configuration changes in place ([Reconfigure]).
+//   - the configuration changes in place ([Reconfigure]);
+//   - several routers move together ([Config.Grouped]).
 //
 // Version 2 has the same tables but for its timers (version.go), and takes no
 // other interval than its own.

@@ -52,7 +52,9 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 		// Never later than the timer would fire anyway. A stream of releases must not
 		// keep a backup from taking over, and the order among backups, which the skew
 		// is for, stays the same.
-		m.down.advance(at.Add(m.cfg.Version.skewTime(m.cfg.Priority, m.activeInterval)))
+		if !m.ready {
+			m.down.advance(at.Add(m.cfg.Version.skewTime(m.cfg.Priority, m.activeInterval)))
+		}
 	case r.Advert.Priority >= m.cfg.Priority:
 		m.lowerSince = time.Time{}
 		m.follow(at, r)
@@ -73,6 +75,7 @@ func (m *Machine) receiveBackup(at time.Time, r Received) {
 func (m *Machine) follow(at time.Time, r Received) {
 	m.learn(r)
 	m.down.set(at.Add(m.activeDown()))
+	m.setReady(at, false)
 }
 
 // learn adopts the interval of the active router. Version 2 does not: there, the

@@ -36,6 +36,12 @@ type (
 	// Reconfigure replaces the configuration without a pause of the adverts.
 	// The VRID must stay the same.
 	Reconfigure struct{ Config Config }
+	// TakeOver makes a router that is Role.Ready active; any other ignores it.
+	TakeOver struct{}
+	// Resign gives the role up and stays in the election: an active router
+	// releases it and holds its addresses as for a Shutdown with HandOver. Any
+	// other ignores it.
+	Resign struct{ Cause string }
 )
 
 func (Startup) event()     {}
@@ -44,6 +50,8 @@ func (Received) event()    {}
 func (SendFailed) event()  {}
 func (Timeout) event()     {}
 func (Reconfigure) event() {}
+func (TakeOver) event()    {}
+func (Resign) event()      {}
 
 // Action is an output of Machine.Step, to be carried out in order.
 type Action interface{ action() }
@@ -52,7 +60,7 @@ type (
 	// SendAdvert asks for one advertisement with this priority (0: releasing).
 	// Machine.Advert makes it.
 	SendAdvert struct{ Priority uint8 }
-	// SetRole reports a new State or a new Hold.
+	// SetRole reports a new State, a new Hold or a new Ready.
 	SetRole struct{ Role Role }
 	// Announce asks that the addresses be announced again, because a rival was
 	// heard and caches may point at it. The first announcement after becoming
@@ -99,6 +107,8 @@ type Role struct {
 	// a bounded while after a hand-over or a lost election, until the successor
 	// has taken over (make before break).
 	Hold bool
+	// Ready says that a grouped router would be active by now if it were alone.
+	Ready bool
 	// Number counts the roles that this router has reported since it was made, so
 	// that a newer role is told from an older one. Zero: none yet.
 	Number uint64

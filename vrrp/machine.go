@@ -18,6 +18,7 @@ type Machine struct {
 	// active router; until then it is the router's own interval.
 	activeInterval time.Duration
 	learned        bool
+	ready          bool // Backup only: Active_Down_Timer ran out, see Config.Grouped
 
 	adver timer // Adver_Timer: Active only
 	down  timer // Active_Down_Timer: Backup only
@@ -69,6 +70,12 @@ func (m *Machine) Step(at time.Time, ev Event) []Action {
 		m.timeout(at)
 	case Reconfigure:
 		m.reconfigure(at, ev.Config)
+	case TakeOver:
+		if m.ready {
+			m.becomeActive(at, m.takeoverCause(at))
+		}
+	case Resign:
+		m.resign(at, ev.Cause)
 	default:
 		panic(fmt.Sprintf("vrrp: unknown event %T", ev))
 	}
@@ -134,14 +141,18 @@ func (m *Machine) shutdown(at time.Time, ev Shutdown) {
 	case !ev.HandOver:
 		m.hold.stop()
 	case wasActive:
-		m.hold.set(at.Add(max(minHandOver, m.cfg.Version.activeDownInterval(m.cfg.Priority, m.cfg.Interval))))
+		m.hold.set(at.Add(m.handOver()))
 	}
+	m.ready = false
 	m.setRole(at, Init, ev.Cause)
 }
 
 // timeout fires the timers that have run out.
 func (m *Machine) timeout(at time.Time) {
 	switch {
+	case m.down.expired(at) && m.cfg.Grouped:
+		m.down.stop()
+		m.setReady(at, true)
 	case m.down.expired(at):
 		m.becomeActive(at, m.takeoverCause(at))
 	case m.adver.expired(at):
@@ -150,6 +161,22 @@ func (m *Machine) timeout(at time.Time) {
 	if m.hold.expired(at) {
 		m.letGo(at)
 	}
+}
+
+// resign gives the role up for the others of the group.
+func (m *Machine) resign(at time.Time, cause string) {
+	if m.role.State != Active {
+		return
+	}
+	m.send(at, 0)
+	m.hold.set(at.Add(m.handOver()))
+	m.unlearn()
+	m.becomeBackup(at, cause)
+}
+
+// handOver is how long addresses are held for a successor at most.
+func (m *Machine) handOver() time.Duration {
+	return max(minHandOver, m.cfg.Version.activeDownInterval(m.cfg.Priority, m.cfg.Interval))
 }
 
 // letGo ends Hold after a hand-over or a lost election.
@@ -182,7 +209,13 @@ func (m *Machine) reconfigure(at time.Time, cfg Config) {
 	}
 	switch m.role.State {
 	case Backup:
-		m.down.set(m.down.at.Add(m.activeDown() - oldDown))
+		if m.down.running() {
+			m.down.set(m.down.at.Add(m.activeDown() - oldDown))
+		}
+		if m.ready && !m.cfg.Grouped {
+			m.down.set(at) // nobody will say TakeOver any more
+			m.setReady(at, false)
+		}
 	case Active:
 		if old.Version != cfg.Version || old.Priority != cfg.Priority || old.Interval != cfg.Interval ||
 			!slices.Equal(old.Addresses, cfg.Addresses) {
@@ -195,6 +228,7 @@ func (m *Machine) reconfigure(at time.Time, cfg Config) {
 // others hear it, the less likely two of them take over.
 func (m *Machine) becomeActive(at time.Time, cause string) {
 	stillHeld := m.role.Hold
+	m.ready = false
 	m.down.stop()
 	m.hold.stop()
 	m.unlearn()
@@ -213,6 +247,7 @@ func (m *Machine) becomeActive(at time.Time, cause string) {
 func (m *Machine) becomeBackup(at time.Time, cause string) {
 	m.adver.stop()
 	m.lowerSince = time.Time{}
+	m.ready = false
 	m.down.set(at.Add(m.activeDown()))
 	m.setRole(at, Backup, cause)
 }
@@ -221,17 +256,22 @@ func (m *Machine) becomeBackup(at time.Time, cause string) {
 // it is this one.
 func (m *Machine) unlearn() { m.activeInterval, m.learned = m.cfg.Interval, false }
 
-// setRole reports the role if the state or Hold changes. Hold follows from the
-// state and the hold timer.
+func (m *Machine) setReady(at time.Time, ready bool) {
+	m.ready = ready
+	m.setRole(at, m.role.State, m.role.Cause)
+}
+
+// setRole reports the role if the state, Hold or Ready changes. Hold follows
+// from the state and the hold timer.
 func (m *Machine) setRole(at time.Time, state State, cause string) {
 	hold := state == Active || m.hold.running()
-	if state == m.role.State && hold == m.role.Hold {
+	if state == m.role.State && hold == m.role.Hold && m.ready == m.role.Ready {
 		return
 	}
 	if state != m.role.State {
 		m.role.Since, m.role.Cause = at, cause
 	}
-	m.role.State, m.role.Hold = state, hold
+	m.role.State, m.role.Hold, m.role.Ready = state, hold, m.ready
 	m.role.Number++
 	m.out = append(m.out, SetRole{m.role})
 }

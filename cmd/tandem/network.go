@@ -30,7 +30,9 @@ type network struct {
 	node   string // which director this is
 	links  *netif.Handle
 	log    *slog.Logger
-	wg     sync.WaitGroup
+	// changed is told of link and address events, beside the director.
+	changed func()
+	wg      sync.WaitGroup
 
 	elections *slog.Logger
 	ready     chan struct{}
@@ -41,11 +43,10 @@ type network struct {
 	segments map[string]*segment
 
 	// routers are how the advertisements of the configuration that was prepared last
-	// travel. The keys are in them. Only the director's changes, one at a time, use
-	// it.
+	// travel. The keys are in them.
 	routers map[director.RouterID]wire.RouterConfig
 
-	// virtual is every virtual IP since the start. It has no lock: segments ask
+	// virtual is every virtual IP of the configurations in force. It has no lock: segments ask
 	// for it while they are opened.
 	virtual atomic.Pointer[map[netip.Addr]bool]
 }
@@ -61,10 +62,11 @@ type segment struct {
 	elections map[uint8]*election
 }
 
-func newNetwork(node string, links *netif.Handle, log *slog.Logger) *network {
+func newNetwork(node string, links *netif.Handle, changed func(), log *slog.Logger) *network {
 	n := &network{
 		node:      node,
 		links:     links,
+		changed:   changed,
 		log:       log.With("part", "network"),
 		elections: log.With("part", "election"),
 		ready:     make(chan struct{}),
@@ -107,7 +109,10 @@ func (n *network) Run(ctx context.Context) error {
 	close(n.ready)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return sub.Run(ctx, func(netif.Event) { n.tell((*director.Director).LinksChanged) })
+		return sub.Run(ctx, func(netif.Event) {
+			n.tell((*director.Director).LinksChanged)
+			n.changed()
+		})
 	})
 	g.Go(func() error {
 		select {
@@ -351,7 +356,7 @@ type election struct {
 // Reconfigure replaces the configuration by one that was prepared. What is sent
 // and accepted changes first; advertisements do not pause.
 func (e *election) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
-	e.router.Set(e.network.routers[routerID(r)])
+	e.router.Set(e.network.router(r))
 	e.Runner.Reconfigure(c)
 }
 
@@ -401,8 +406,17 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 	for _, s := range carriers {
 		s.arp.SetWatched(watched...)
 	}
+	n.mu.Lock()
 	n.routers = routers
+	n.mu.Unlock()
 	return nil
+}
+
+// router is how the advertisements of a router are composed and judged.
+func (n *network) router(r configs.VirtualRouter) wire.RouterConfig {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.routers[routerID(r)]
 }
 
 // newElection runs the election of a virtual router whose interfaces are open.
@@ -412,7 +426,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	e := &election{network: n, router: wire.NewRouter(n.routers[routerID(r)]), events: events}
+	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       s.conn.Send,
 		OnRole:     events.Role,

@@ -98,7 +98,7 @@ func join(t *testing.T, ns netns.NsHandle, node string, priority uint8, cfg *con
 			return err
 		}
 		t.Cleanup(func() { links.Close() })
-		s.network = newNetwork(node, links, slog.New(slog.DiscardHandler))
+		s.network = newNetwork(node, links, func() {}, slog.New(slog.DiscardHandler))
 		t.Cleanup(s.network.close)
 		if err := s.prepare(cfg); err != nil {
 			return err

@@ -19,7 +19,7 @@ func testNetwork(t *testing.T) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { links.Close() })
-	return newNetwork("lb1", links, slog.New(slog.DiscardHandler))
+	return newNetwork("lb1", links, func() {}, slog.New(slog.DiscardHandler))
 }
 
 // A start that fails half-way closes what it had opened, though nobody told the

@@ -23,6 +23,7 @@ import (
 	healthrunner "tandem/healthcheck/runner"
 	"tandem/internal/netif"
 	"tandem/internal/task"
+	"tandem/internal/track"
 	"tandem/ipvsctl/kernel"
 )
 
@@ -124,7 +125,16 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		},
 		Log: log.With("part", "checks"),
 	})
-	net := newNetwork(self.Name, links, log)
+	things := track.New(track.Options{
+		Network: links,
+		OnChange: func() {
+			if d := running.Load(); d != nil {
+				d.ThingsChanged()
+			}
+		},
+		Log: log.With("part", "tracking"),
+	})
+	net := newNetwork(self.Name, links, things.NetworkChanged, log)
 	defer net.close()
 	d, err := director.New(director.Options{
 		Node:        self.Name,
@@ -138,6 +148,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Sysctls:     sysctls{},
 		Ledger:      s.ledger(),
 		Checks:      checks,
+		Things:      things,
 		Profile:     profile,
 		Prepare:     net.prepare,
 		Drops:       net.drops,
@@ -160,7 +171,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 			log.Error("not everything could be taken back; tandem release does it", "err", err)
 		}
 	}
-	err = task.Serve(ctx, log, ready, failed, checks, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
+	err = task.Serve(ctx, log, ready, failed, checks, things, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
 	cancel()
 	return errors.Join(err, <-signals)
 }

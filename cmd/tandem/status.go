@@ -93,13 +93,16 @@ func renderStatus(out io.Writer, s director.Snapshot) error {
 }
 
 func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
-	fmt.Fprintf(w, "\nvirtual router %s\t%s for %s\tpriority %d\tvrid %d on %s\n",
-		r.Name, strings.ToUpper(r.State), age(at, r.Since), r.Priority, r.VRID, r.Interface)
+	fmt.Fprintf(w, "\nvirtual router %s\t%s for %s\t%s\tvrid %d on %s\n",
+		r.Name, strings.ToUpper(r.State), age(at, r.Since), priorityInWords(r), r.VRID, r.Interface)
 	if r.Cause != "" {
 		fmt.Fprintf(w, "  because\t%s\n", r.Cause)
 	}
 	if r.Fault != "" {
 		fmt.Fprintf(w, "  FAULT\t%s\n", r.Fault)
+	}
+	if r.Group != "" {
+		fmt.Fprintf(w, "  group\t%s\n", groupInWords(r))
 	}
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
@@ -117,6 +120,50 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 		}
 		fmt.Fprintf(w, "  %s on %s\t%s\n", a.Address, a.Interface, held)
 	}
+	for _, t := range r.Track {
+		fmt.Fprintf(w, "  track %s\t%s\t%s\n", t.Thing, stateInWords(at, t), effectInWords(t))
+	}
+}
+
+// priorityInWords names the configured priority too, if weights changed it.
+func priorityInWords(r director.RouterStatus) string {
+	if r.Base == r.Priority || r.Base == 0 {
+		return fmt.Sprintf("priority %d", r.Priority)
+	}
+	return fmt.Sprintf("priority %d, configured %d", r.Priority, r.Base)
+}
+
+func groupInWords(r director.RouterStatus) string {
+	words := r.Group
+	if r.GroupWeight != 0 {
+		words += fmt.Sprintf(", weight %+d", r.GroupWeight)
+	}
+	if r.Ready {
+		words += ", ready: waits for its other routers"
+	}
+	return words
+}
+
+func stateInWords(at time.Time, t director.TrackStatus) string {
+	if t.Since.IsZero() {
+		return t.State
+	}
+	return t.State + " " + age(at, t.Since)
+}
+
+// effectInWords is what a tracked thing does now, and why.
+func effectInWords(t director.TrackStatus) string {
+	words := "no effect"
+	switch {
+	case t.Fault:
+		words = "fault"
+	case t.Effect != 0:
+		words = fmt.Sprintf("%+d", t.Effect)
+	}
+	if t.Reason != "" {
+		words += " (" + t.Reason + ")"
+	}
+	return words
 }
 
 // advertsInWords is how a router's advertisements differ from the usual ones.

@@ -165,3 +165,34 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+func TestRouteMessage(t *testing.T) {
+	of := func(typ uint16, family, bits uint8, dst ...byte) syscall.NetlinkMessage {
+		info := &nl.RtMsg{}
+		info.Family, info.Dst_len = family, bits
+		if dst == nil {
+			return message(typ, info)
+		}
+		return message(typ, info, nl.NewRtAttr(unix.RTA_DST, dst))
+	}
+	v6 := netip.MustParseAddr("2001:db8::").AsSlice()
+	for want, m := range map[string]syscall.NetlinkMessage{
+		"0.0.0.0/0":     of(unix.RTM_NEWROUTE, unix.AF_INET, 0),
+		"10.0.0.0/8":    of(unix.RTM_DELROUTE, unix.AF_INET, 8, 10, 0, 0, 0),
+		"::/0":          of(unix.RTM_NEWROUTE, unix.AF_INET6, 0),
+		"2001:db8::/32": of(unix.RTM_NEWROUTE, unix.AF_INET6, 32, v6...),
+	} {
+		if got := routeMessage(m).String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for what, m := range map[string]syscall.NetlinkMessage{
+		"another message": of(unix.RTM_NEWADDR, unix.AF_INET, 0),
+		"cut short":       {Header: syscall.NlMsghdr{Type: unix.RTM_NEWROUTE}, Data: []byte{unix.AF_INET, 0, 0}},
+		"a broken length": of(unix.RTM_NEWROUTE, unix.AF_INET, 8, 10, 0),
+	} {
+		if got := routeMessage(m); got.IsValid() {
+			t.Errorf("%s: got %v", what, got)
+		}
+	}
+}

@@ -112,6 +112,12 @@ func (r *Runner) Shutdown(cause string, handOver bool) {
 	r.inbox.command(time.Now(), vrrp.Shutdown{Cause: cause, HandOver: handOver})
 }
 
+// TakeOver makes a router that is ready active, see vrrp.TakeOver.
+func (r *Runner) TakeOver() { r.inbox.command(time.Now(), vrrp.TakeOver{}) }
+
+// Resign gives the role up and stays in the election, see vrrp.Resign.
+func (r *Runner) Resign(cause string) { r.inbox.command(time.Now(), vrrp.Resign{Cause: cause}) }
+
 // Reconfigure replaces the configuration while the election goes on. It panics
 // if cfg is not valid or has another VRID.
 func (r *Runner) Reconfigure(cfg vrrp.Config) {
@@ -203,7 +209,7 @@ func (r *Runner) step(at time.Time, ev vrrp.Event) {
 		case vrrp.SetRole:
 			r.o.OnRole(a.Role)
 			r.journal.write(at, slog.LevelInfo, "role "+a.Role.State.String(),
-				"hold", a.Role.Hold, "cause", a.Role.Cause, "number", a.Role.Number)
+				"hold", a.Role.Hold, "ready", a.Role.Ready, "cause", a.Role.Cause, "number", a.Role.Number)
 		case vrrp.Announce:
 			r.o.OnAnnounce(a.Cause)
 		case vrrp.Note:
