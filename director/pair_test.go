@@ -67,6 +67,7 @@ func (p *pair) elect(side int, r configs.VirtualRouter, c vrrp.Config, events El
 	e.stop = sync.OnceFunc(func() { cancel(); <-done })
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       func(a vrrp.Advert) error { p.send(side, idOf(r), a); return nil },
+		Waiting:    func() bool { return false },
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
 		Log:        quietLog(),

@@ -429,6 +429,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
 		Send:       s.conn.Send,
+		Waiting:    s.conn.Waiting,
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
 		Log:        n.elections,

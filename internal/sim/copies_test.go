@@ -16,8 +16,8 @@ func TestCopies(t *testing.T) {
 		file, name, text string
 		same             bool
 	}{
-		{"vrrp/runner/runner.go", "lateTimer", "2 * time.Millisecond", lateTimer == 2*ms},
-		{"vrrp/runner/runner.go", "settle", "5 * time.Millisecond", settle == 5*ms},
+		{"vrrp/runner/runner.go", "settlePause", "500 * time.Microsecond", settlePause == ms/2},
+		{"vrrp/runner/runner.go", "settlePauses", "10", settlePauses == 10},
 		{"vrrp/runner/inbox.go", "inboxPackets", "256", inboxPackets == 256},
 		{"vrrp/timers.go", "minHandOver", "500 * time.Millisecond", minHandOver == 500*ms},
 		{"vrrp/timers.go", "assertGap", "MinInterval", assertGap == 10*ms},

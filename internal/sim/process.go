@@ -9,8 +9,8 @@ import (
 
 // As in vrrp/runner, and for the same reasons.
 const (
-	lateTimer    = 2 * ms
-	settle       = 5 * ms
+	settlePause  = ms / 2
+	settlePauses = 10
 	inboxPackets = 256
 )
 
@@ -20,7 +20,7 @@ const (
 	socketPackets = 256
 	// wakeUp is the longest a goroutine needs after its process was continued, and
 	// drain the longest the reader needs for all that waited. The runner promises to
-	// cope with less than settle.
+	// cope with less than all of its pauses.
 	wakeUp = 1 * ms
 	drain  = 3 * ms
 	// joinDelay is the longest until a director whose link is up joins.
@@ -51,7 +51,9 @@ type director struct {
 	inbox       []stamped
 	loopAt      time.Duration
 	busyUntil   time.Duration // the loop does not run before
-	settleUntil time.Duration // 0: the current deadline is not late
+	settles     int           // pauses since the current deadline
+	settleSince time.Duration // the begin of the first
+	settleUntil time.Duration // the end of the latest
 
 	role      vrrp.Role   // the latest reported
 	published vrrp.Status // as of the end of the latest pass of the loop
@@ -216,21 +218,24 @@ func (w *World) loop(d *director) {
 func (w *World) judge(d *director) time.Duration {
 	next := d.deadline()
 	if w.now < next {
-		d.settleUntil = 0
+		d.settles = 0
 		return next
 	}
-	if d.node.Status().Role.State == vrrp.Backup && w.now-next > lateTimer && !w.noSettle {
-		if d.settleUntil == 0 {
-			d.settleUntil = w.now + settle
+	if d.node.Status().Role.State == vrrp.Backup && len(d.socket) > 0 && !w.noSettle {
+		if d.settles > 0 && w.now < d.settleUntil {
+			return d.settleUntil
 		}
-		if w.now < d.settleUntil {
+		if d.settles < settlePauses {
+			if d.settles == 0 {
+				d.settleSince = w.now
+			}
+			d.settles++
+			d.settleUntil = w.now + settlePause
 			return d.settleUntil
 		}
 	}
-	if w.now-next > lateTimer {
-		w.checkDeaf(d)
-	}
-	d.settleUntil = 0
+	w.checkDeaf(d)
+	d.settles = 0
 	w.step(d, w.now, vrrp.Timeout{})
 	next = d.deadline()
 	if next <= w.now {
@@ -239,12 +244,12 @@ func (w *World) judge(d *director) time.Duration {
 	return next
 }
 
-// checkDeaf is the reason for settle: a backup whose timer is late does not take
-// over while a better router's word waits in its socket. A process that stood still
-// in the middle of settle is excused: it gets no second one, or a machine that is
-// always late would never take over.
+// checkDeaf is the reason for the pauses: a backup does not take over while a better
+// router's word waits in its socket. A process that stood still again in the middle
+// of them is excused: they are not begun anew, or a machine that is always late
+// would never take over.
 func (w *World) checkDeaf(d *director) {
-	excused := d.settleUntil != 0 && d.settleUntil-settle < d.thawedAt
+	excused := d.settles > 0 && d.settleSince < d.thawedAt
 	if d.role.State != vrrp.Backup || excused {
 		return
 	}

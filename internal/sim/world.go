@@ -18,7 +18,7 @@ type Options struct {
 	// OutcomesOnly leaves out the rules of speech.go: what remains judges what
 	// becomes of the network, and not the words.
 	OutcomesOnly bool
-	// NoSettle breaks the loop: a backup whose timer is late does not let its reader
+	// NoSettle breaks the loop: a backup whose time has come does not let its reader
 	// catch up.
 	NoSettle bool
 }

@@ -11,12 +11,14 @@ import (
 	"tandem/vrrp"
 )
 
-// A late timer means that the whole process may have stood still. Then the
-// packets that arrived meanwhile may not be in the inbox yet, because their
-// reader has only just been woken too.
+// A backup whose time has come may have stood still, with the whole process or
+// machine, and then the packets that arrived meanwhile are not in the inbox yet:
+// their reader has only just been woken, too. As long as some wait it leaves its
+// reader alone for a pause, and looks again. The number is bounded, because a flood
+// must not keep a backup from taking over.
 const (
-	lateTimer = 2 * time.Millisecond // more than a scheduler needs when it is well
-	settle    = 5 * time.Millisecond // what the reader gets to catch up
+	settlePause  = 500 * time.Microsecond
+	settlePauses = 10
 )
 
 // Options is what a Runner needs from the rest of the program; nothing is
@@ -26,6 +28,8 @@ type Options struct {
 	// Send puts one advertisement on the wire. An error is counted, logged and told
 	// to the Machine; the next advertisement is the retry.
 	Send func(vrrp.Advert) error
+	// Waiting says whether packets have arrived that Receive was not given yet.
+	Waiting func() bool
 	// OnRole gets every new role. It must not block.
 	OnRole func(vrrp.Role)
 	// OnAnnounce asks that the addresses be announced again. It must not block.
@@ -47,7 +51,8 @@ type Runner struct {
 	// Only the goroutine of Run uses these.
 	machine     *vrrp.Machine
 	journal     *journal
-	settleUntil time.Time // zero unless the current deadline was late, see judge
+	settles     int       // pauses since the current deadline, see judge
+	settleUntil time.Time // the end of the latest
 	notes       limiter
 	errs        limiter
 	stats       stats
@@ -178,21 +183,23 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) judge(now time.Time) (next time.Time, ok bool) {
 	next, ok = r.machine.Deadline()
 	if !ok || now.Before(next) {
-		r.settleUntil = time.Time{}
+		r.settles = 0
 		return next, ok
 	}
 	// A backup that stood still must not take silence for what is only its own
 	// deafness. An active router loses nothing by speaking: the Machine guards it.
 	state := r.machine.Role().State
-	if state == vrrp.Backup && now.Sub(next) > lateTimer {
-		if r.settleUntil.IsZero() {
-			r.settleUntil = now.Add(settle)
+	if state == vrrp.Backup && r.o.Waiting() {
+		if r.settles > 0 && now.Before(r.settleUntil) {
+			return r.settleUntil, true
 		}
-		if now.Before(r.settleUntil) {
+		if r.settles < settlePauses {
+			r.settles++
+			r.settleUntil = now.Add(settlePause)
 			return r.settleUntil, true
 		}
 	}
-	r.settleUntil = time.Time{}
+	r.settles = 0
 	r.step(now, vrrp.Timeout{})
 	if state == vrrp.Active {
 		r.stats.maxLateness = max(r.stats.maxLateness, time.Since(next))

@@ -137,15 +137,35 @@ func TestPausedActive(t *testing.T) {
 // The advertisements that waited in the socket arrive just after it goes on, and
 // it must not have taken over before that.
 func TestPausedBackup(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
+	const whole = settlePauses * settlePause
+	adv := vrrp.Received{Src: vip[0], Advert: vrrp.Advert{VRID: 51, Priority: 200, Interval: 100 * ms, Addresses: vip}}
+	loser := adv
+	loser.Advert.Priority = 50
+	for name, tt := range map[string]struct {
 		waiting bool
-		want    vrrp.State
+		then    func(*member) // when the process goes on
+		soon    vrrp.State    // half of the pauses later
+		late    vrrp.State    // after all of them
 	}{
-		{"the active router spoke", true, vrrp.Backup},
-		{"it was silent", false, vrrp.Active},
+		"nothing waits": {false, func(*member) {}, vrrp.Active, vrrp.Active},
+		"the active router's word waits": {true, func(m *member) {
+			m.Receive(time.Now(), loser) // changes nothing, and must not cut the wait short
+			synctest.Wait()
+			m.set(func() { m.waiting = false })
+			m.Receive(time.Now(), adv)
+		}, vrrp.Backup, vrrp.Backup},
+		"what waits is for others": {true, func(m *member) {
+			time.Sleep(settlePause)
+			m.set(func() { m.waiting = false })
+		}, vrrp.Active, vrrp.Active},
+		"a flood": {true, func(m *member) {
+			for range 100 {
+				m.Receive(time.Now(), loser)
+				synctest.Wait()
+			}
+		}, vrrp.Backup, vrrp.Active},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &segment{t: t}
 				m := s.add(1, config(100), quiet)
@@ -161,20 +181,20 @@ func TestPausedBackup(t *testing.T) {
 				m.Shutdown("again", false)
 				m.Startup(m.addr)
 				pass(0)
-				time.Sleep(2*time.Second + settle/2)
-				if tt.waiting {
-					adv := vrrp.Advert{VRID: 51, Priority: 50, Interval: 100 * ms, Addresses: vip}
-					m.Receive(time.Now(), vrrp.Received{Advert: adv, Src: vip[0]}) // a loser changes nothing, and must not cut the wait short
-					adv.Priority = 200
-					synctest.Wait()
-					m.Receive(time.Now(), vrrp.Received{Advert: adv, Src: vip[0]})
+				m.set(func() { m.waiting = tt.waiting })
+				pass(2 * time.Second)
+				begin := time.Now()
+				tt.then(m)
+				pass(whole/2 - time.Since(begin))
+				if got := m.state(); got != tt.soon {
+					t.Errorf("soon it is %v", got)
 				}
-				pass(settle)
+				pass(whole)
 				st := m.Status()
-				if st.Role.State != tt.want {
+				if st.Role.State != tt.late {
 					t.Errorf("it is %v", st.Role.State)
 				}
-				if tt.waiting && st.Counters.BecameActive != 0 {
+				if tt.late == vrrp.Backup && st.Counters.BecameActive != 0 {
 					t.Error("it took over before it had listened")
 				}
 			})
@@ -399,7 +419,7 @@ func TestNoGoodbye(t *testing.T) {
 				}
 				return nil
 			},
-			OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+			Waiting: never, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
 		})
 		select {
 		case <-r.Ready():
@@ -428,7 +448,7 @@ func BenchmarkReceive(b *testing.B) {
 	cfg := config(255)
 	cfg.Interval = vrrp.MinInterval
 	r := New("bench", cfg, Options{
-		Send: func(vrrp.Advert) error { return nil }, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+		Send: func(vrrp.Advert) error { return nil }, Waiting: never, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
 	})
 	go r.Run(b.Context())
 	r.Startup(vip[0])

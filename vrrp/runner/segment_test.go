@@ -44,8 +44,9 @@ type member struct {
 	mu    sync.Mutex
 	sent  []sent
 	roles []vrrp.Role
-	// announced counts OnAnnounce. cut takes the member off the network, sendErr
+	// waiting is what Options.Waiting says. announced counts OnAnnounce. cut takes the member off the network, sendErr
 	// makes Send fail. afterSend and afterRole are called by the loop and may block.
+	waiting   bool
 	announced int
 	cut       bool
 	sendErr   error
@@ -64,8 +65,9 @@ func (s *segment) add(host byte, cfg vrrp.Config, log slog.Handler) *member {
 	s.t.Helper()
 	m := &member{addr: netip.AddrFrom4([4]byte{10, 77, 0, host})}
 	m.Runner = New("test", cfg, Options{
-		Send:   func(a vrrp.Advert) error { return s.deliver(m, a) },
-		OnRole: m.onRole,
+		Send:    func(a vrrp.Advert) error { return s.deliver(m, a) },
+		Waiting: m.hasWaiting,
+		OnRole:  m.onRole,
 		OnAnnounce: func(string) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -121,6 +123,15 @@ func (m *member) onRole(r vrrp.Role) {
 	if after != nil {
 		after(r)
 	}
+}
+
+// never is an Options.Waiting.
+func never() bool { return false }
+
+func (m *member) hasWaiting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waiting
 }
 
 func (m *member) isCut() bool {

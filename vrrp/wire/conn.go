@@ -52,6 +52,7 @@ type Conn struct {
 	opts    Options
 	primary atomic.Pointer[netip.Addr]
 	drops   [256]atomic.Uint64 // by vrrp.DropReason
+	judging atomic.Bool        // packets were read and not handed on yet
 	// reported is when OnDrop was last called; only Run's goroutine uses it.
 	reported [256]time.Time
 }
@@ -167,6 +168,15 @@ func (c *Conn) send(a vrrp.Advert) error {
 	return errors.Join(errs...)
 }
 
+// Waiting says whether packets have arrived that Run's function was not given yet.
+func (c *Conn) Waiting() bool {
+	if c.judging.Load() {
+		return true
+	}
+	o := c.port.current.Load()
+	return o != nil && o.sock.waiting()
+}
+
 // Run receives until ctx is done and then returns nil; Send still works after
 // that, for the goodbye. f gets every advertisement that passes the checks of
 // RFC 9568, section 7.1. An interface that goes and comes back does not end Run.
@@ -192,6 +202,7 @@ func (c *Conn) receive(s *rawSocket, link netif.Link, f func(Packet)) error {
 		if err != nil {
 			return err
 		}
+		c.judging.Store(true)
 		for _, m := range msgs[:n] {
 			// Before the socket was bound it could hear other interfaces.
 			if err := cm.Parse(m.OOB[:m.NN]); err != nil || cm.IfIndex != link.Index {
@@ -204,6 +215,7 @@ func (c *Conn) receive(s *rawSocket, link netif.Link, f func(Packet)) error {
 			}
 			f(p)
 		}
+		c.judging.Store(false)
 	}
 }
 

@@ -438,3 +438,38 @@ func dropCapabilities(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What has arrived and was not handed on yet is waiting: in the socket while
+// nobody reads, and while the function of Run has not come to it.
+func TestWaiting(t *testing.T) {
+	left, right := newHosts(t)
+	lc, rc := left.listen(t, Options{}), right.listen(t, Options{})
+	if rc.Waiting() {
+		t.Error("something waits before anything was sent")
+	}
+	send(t, lc, advert)
+	until(t, "it waits in the socket", rc.Waiting)
+
+	got, next := make(chan Packet), make(chan struct{})
+	right.background(t, func(ctx context.Context) error {
+		return rc.Run(ctx, func(p Packet) {
+			got <- p
+			<-next
+		})
+	})
+	<-got
+	if !rc.Waiting() {
+		t.Error("nothing waits while the first packet is being handed on")
+	}
+	next <- struct{}{}
+	until(t, "nothing waits any more", func() bool { return !rc.Waiting() })
+}
+
+func until(t *testing.T, what string, ask func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ask(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after %v: %s", patience, what)
+		}
+	}
+}

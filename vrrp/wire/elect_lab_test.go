@@ -51,6 +51,7 @@ func (h *host) elect(t *testing.T, r *Router, cfg vrrp.Config) *voter {
 	v := &voter{conn: conn, router: r}
 	v.Runner = runner.New("test", cfg, runner.Options{
 		Send:       conn.Send,
+		Waiting:    conn.Waiting,
 		OnRole:     func(vrrp.Role) {},
 		OnAnnounce: func(string) {},
 		Log:        slog.New(slog.DiscardHandler),

@@ -36,6 +36,7 @@ const (
 // rawSocket is a raw socket of protocol 112 on one interface.
 type rawSocket struct {
 	*ipv4.PacketConn
+	raw syscall.RawConn
 }
 
 // openRaw opens the socket. It is bound to the interface and not to an address:
@@ -52,12 +53,24 @@ func openRaw(link netif.Link) (*rawSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &rawSocket{ipv4.NewPacketConn(pc)}
+	raw, err := pc.(*net.IPConn).SyscallConn()
+	if err != nil {
+		pc.Close()
+		return nil, err
+	}
+	s := &rawSocket{ipv4.NewPacketConn(pc), raw}
 	if err := s.configure(&net.Interface{Index: link.Index, Name: link.Name}, pc.(*net.IPConn)); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// waiting says whether a packet is in the socket (SIOCINQ, raw(7)).
+func (s *rawSocket) waiting() bool {
+	var n int
+	err := s.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return err == nil && n > 0
 }
 
 func bindSocket(fd int, ifname string) error {
