@@ -448,7 +448,7 @@ func TestWaiting(t *testing.T) {
 		t.Error("something waits before anything was sent")
 	}
 	send(t, lc, advert)
-	until(t, "it waits in the socket", rc.Waiting)
+	eventually(t, "it waits in the socket", rc.Waiting)
 
 	got, next := make(chan Packet), make(chan struct{})
 	right.background(t, func(ctx context.Context) error {
@@ -462,14 +462,5 @@ func TestWaiting(t *testing.T) {
 		t.Error("nothing waits while the first packet is being handed on")
 	}
 	next <- struct{}{}
-	until(t, "nothing waits any more", func() bool { return !rc.Waiting() })
-}
-
-func until(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ask(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not so after %v: %s", patience, what)
-		}
-	}
+	eventually(t, "nothing waits any more", func() bool { return !rc.Waiting() })
 }
