@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/configs"
@@ -49,6 +50,7 @@ type gate struct {
 	node     string
 	log      *slog.Logger
 	kick     chan struct{}
+	heard    atomic.Bool // an advertisement since the gate was last shut
 
 	// Only Run's goroutine uses these.
 	primary  netip.Addr // that the election was started with; invalid: it was not
@@ -61,7 +63,6 @@ type gate struct {
 	own      netip.Addr        // this director's address in the configuration
 	services []configs.Service // that the router tracks
 	changed  bool              // the election was not told of cfg yet
-	heard    bool              // an advertisement since the gate was last shut
 	fault    string            // why the router stays out; empty: it does not
 	tracked  Standing          // at the last look
 }
@@ -84,11 +85,7 @@ func newGate(cfg configs.VirtualRouter, own netip.Addr, groups *groups, o Option
 
 // Heard notes an advertisement of this virtual router.
 func (g *gate) Heard() {
-	g.mu.Lock()
-	first := !g.heard
-	g.heard = true
-	g.mu.Unlock()
-	if first {
+	if !g.heard.Load() && !g.heard.Swap(true) {
 		g.Kick()
 	}
 }
@@ -258,7 +255,7 @@ func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	news := g.fault != fault
 	g.fault = fault
 	if joined {
-		g.heard = false
+		g.heard.Store(false)
 	}
 	g.mu.Unlock()
 	if joined {
@@ -327,9 +324,7 @@ func (g *gate) occupied(ctx context.Context, cfg configs.VirtualRouter) (fault s
 		})
 	}
 	wg.Wait()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.heard {
+	if g.heard.Load() {
 		return "", nil
 	}
 	return joinFaults(faults...), cmp.Or(errs...)

@@ -36,6 +36,9 @@ const (
 	// DropUnknownSender is a packet from none of the peers of a router that has
 	// peers. Only package wire reports it.
 	DropUnknownSender
+	// DropOverflow is a packet that the socket's buffer had no room for. Only package
+	// wire reports it.
+	DropOverflow
 
 	// These are of Codec.Accept, in the order in which they are judged.
 
@@ -95,6 +98,8 @@ func (r DropReason) String() string {
 		return "own-source"
 	case DropUnknownSender:
 		return "unknown-sender"
+	case DropOverflow:
+		return "socket-overflow"
 	case DropVersionMismatch:
 		return "version-mismatch"
 	case DropAuthType:

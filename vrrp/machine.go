@@ -33,7 +33,7 @@ type Machine struct {
 	noted        Heard     // the latest that a Note told of, see compare
 	counters     Counters
 
-	out []Action // collected by the current Step
+	out []Action // collected by the latest Step
 }
 
 // NewMachine returns a Machine in Init. It panics if cfg is not valid, which is
@@ -46,16 +46,17 @@ func NewMachine(cfg Config) *Machine {
 }
 
 // Step applies one event that happened at the given time and returns what is to
-// be done, in order. Time does not run backwards: an earlier time than that of
-// the Step before counts as that one. An event does not fire a timer that ran
-// out before it, only a Timeout does: a packet that was waiting when the timer
-// ran out is judged first, and may stop it.
+// be done, in order; the result is valid until the next Step. Time does not run
+// backwards: an earlier time than that of the Step before counts as that one. An
+// event does not fire a timer that ran out before it, only a Timeout does: a packet
+// that was waiting when the timer ran out is judged first, and may stop it.
 func (m *Machine) Step(at time.Time, ev Event) []Action {
 	if at.Before(m.now) {
 		at = m.now
 	}
 	m.now = at
-	m.out = nil
+	clear(m.out)
+	m.out = m.out[:0]
 	m.guardPause(at)
 	switch ev := ev.(type) {
 	case Startup:

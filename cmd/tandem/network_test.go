@@ -19,7 +19,11 @@ func testNetwork(t *testing.T) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { links.Close() })
-	return newNetwork("lb1", links, func() {}, slog.New(slog.DiscardHandler))
+	n, err := newNetwork("lb1", links, func() {}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // A start that fails half-way closes what it had opened, though nobody told the

@@ -134,7 +134,10 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		},
 		Log: log.With("part", "tracking"),
 	})
-	net := newNetwork(self.Name, links, things.NetworkChanged, log)
+	net, err := newNetwork(self.Name, links, things.NetworkChanged, log)
+	if err != nil {
+		return err
+	}
 	defer net.close()
 	d, err := director.New(director.Options{
 		Node:        self.Name,
