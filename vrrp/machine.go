@@ -114,8 +114,13 @@ func (m *Machine) Role() Role { return m.role }
 
 // startup is the Startup event of RFC 9568, section 6.4.1.
 func (m *Machine) startup(at time.Time, ev Startup) {
-	if !ev.PrimaryAddr.Is4() {
-		m.note("no start: the primary address %v is not an IPv4 address", ev.PrimaryAddr)
+	if m.cfg.Addresses[0].Is4() {
+		if !ev.PrimaryAddr.Is4() {
+			m.note("no start: the primary address %v is not an IPv4 address", ev.PrimaryAddr)
+			return
+		}
+	} else if !LinkLocal(ev.PrimaryAddr) {
+		m.note("no start: the primary address %v is not an IPv6 link-local address without a zone", ev.PrimaryAddr)
 		return
 	}
 	m.primary = ev.PrimaryAddr
@@ -202,6 +207,9 @@ func (m *Machine) reconfigure(at time.Time, cfg Config) {
 	}
 	if cfg.VRID != m.cfg.VRID {
 		panic(fmt.Sprintf("vrrp: VRID %d cannot become %d", m.cfg.VRID, cfg.VRID))
+	}
+	if was, is := m.cfg.Addresses[0], cfg.Addresses[0]; was.Is4() != is.Is4() {
+		panic(fmt.Sprintf("vrrp: the addresses of VRID %d cannot change their family, from %v to %v", cfg.VRID, was, is))
 	}
 	old, oldDown := m.cfg, m.activeDown()
 	m.cfg = cfg.clone()
