@@ -210,7 +210,7 @@ func TestDropReasonLabels(t *testing.T) {
 	want := []string{
 		"family-mismatch", "bad-ttl", "truncated", "bad-version", "bad-type",
 		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "first-not-link-local", "own-source",
-		"unknown-sender", "version-mismatch", "auth-type-mismatch", "auth-bad-password",
+		"unknown-sender", "socket-overflow", "version-mismatch", "auth-type-mismatch", "auth-bad-password",
 		"auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
 		"auth-bad-digest", "auth-replayed", "too-many-senders",
 		"interval-mismatch",

@@ -65,7 +65,9 @@ type segment struct {
 	elections [256]atomic.Pointer[election]
 }
 
-func newNetwork(node string, links *netif.Handle, changed func(), log *slog.Logger) (*network, error) {
+// newNetwork starts the thread of the elections: onThread runs a function on the
+// thread that is to be theirs, and returns when it has returned.
+func newNetwork(node string, links *netif.Handle, changed func(), onThread func(func()), log *slog.Logger) (*network, error) {
 	poller, err := wire.NewPoller()
 	if err != nil {
 		return nil, err
@@ -88,7 +90,10 @@ func newNetwork(node string, links *netif.Handle, changed func(), log *slog.Logg
 		Thread:  func() { preferElections(elections) },
 		Log:     elections,
 	})
-	n.goRun("elections", n.loop.Run)
+	n.goRun("elections", func(ctx context.Context) (err error) {
+		onThread(func() { err = n.loop.Run(ctx) })
+		return err
+	})
 	return n, nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"tandem/healthcheck/probe"
 	healthrunner "tandem/healthcheck/runner"
 	"tandem/internal/netif"
+	"tandem/internal/realtime"
 	"tandem/internal/task"
 	"tandem/internal/track"
 	"tandem/ipvsctl/kernel"
@@ -134,7 +135,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		},
 		Log: log.With("part", "tracking"),
 	})
-	net, err := newNetwork(self.Name, links, things.NetworkChanged, log)
+	net, err := newNetwork(self.Name, links, things.NetworkChanged, realtime.OnFirstThread, log)
 	if err != nil {
 		return err
 	}

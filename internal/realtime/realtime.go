@@ -15,17 +15,21 @@ import (
 // low, because all that it has to be before is normal ones.
 const Priority = 10
 
-// Thread gives the calling thread real-time priority, for as long as it lives. The
-// goroutine must be locked to it. Threads and processes that it starts do not
-// inherit it. The error says what is missing.
+// Thread gives the calling thread real-time priority, for as long as it lives, if
+// it has none yet. The goroutine must be locked to it. Threads and processes that it
+// starts do not inherit it. The error says what is missing.
 func Thread() error {
+	if a, err := unix.SchedGetAttr(0, 0); err == nil && (a.Policy == unix.SCHED_RR || a.Policy == unix.SCHED_FIFO) {
+		return nil
+	}
 	err := unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size:     unix.SizeofSchedAttr,
 		Policy:   unix.SCHED_RR,
 		Flags:    unix.SCHED_FLAG_RESET_ON_FORK,
 		Priority: Priority,
 	}, 0)
-	return explain("real-time priority", fmt.Sprintf("CAP_SYS_NICE, or a limit of real-time priority (LimitRTPRIO) of %d", Priority), os.NewSyscallError("sched_setattr", err))
+	return explain("real-time priority", fmt.Sprintf("CAP_SYS_NICE, or a service manager that gives it (CPUSchedulingPolicy=rr, CPUSchedulingPriority=%d)", Priority),
+		os.NewSyscallError("sched_setattr", err))
 }
 
 // LockMemory keeps every page that the process touches in memory (mlockall(2)): one

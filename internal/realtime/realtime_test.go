@@ -33,7 +33,7 @@ func TestThread(t *testing.T) {
 		switch {
 		case err == nil && (a.Policy != unix.SCHED_RR || a.Priority != Priority || a.Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0):
 			t.Errorf("scheduled with %+v", a)
-		case err != nil && (a.Policy != unix.SCHED_NORMAL || !strings.Contains(err.Error(), "LimitRTPRIO")):
+		case err != nil && (a.Policy != unix.SCHED_NORMAL || !strings.Contains(err.Error(), "CPUSchedulingPolicy")):
 			t.Errorf("refused with %v, scheduled with %+v", err, a)
 		}
 	})
@@ -42,8 +42,8 @@ func TestThread(t *testing.T) {
 // TestRefused: without the privilege and the limit, the error has the remedy.
 func TestRefused(t *testing.T) {
 	for what, err := range map[string]error{
-		"LimitRTPRIO":  explain("real-time priority", "LimitRTPRIO", os.NewSyscallError("sched_setattr", unix.EPERM)),
-		"LimitMEMLOCK": explain("locked memory", "LimitMEMLOCK", os.NewSyscallError("mlockall", unix.ENOMEM)),
+		"CPUSchedulingPolicy": explain("real-time priority", "CPUSchedulingPolicy", os.NewSyscallError("sched_setattr", unix.EPERM)),
+		"LimitMEMLOCK":        explain("locked memory", "LimitMEMLOCK", os.NewSyscallError("mlockall", unix.ENOMEM)),
 	} {
 		if !strings.HasSuffix(err.Error(), "needs "+what) {
 			t.Error(err)
