@@ -23,6 +23,8 @@ const dropReportInterval = 10 * time.Second
 // called from several goroutines and must return quickly; Router, OnPacket and
 // OnDrop delay every election of the Poller.
 type Options struct {
+	// IPv6 chooses the family; an interface has a Conn for each.
+	IPv6 bool
 	// Virtual reports whether an address moves between directors. Such an
 	// address is never the source of an advertisement.
 	Virtual func(netip.Addr) bool
@@ -71,6 +73,9 @@ func (p *Poller) Listen(ifname string, opts Options) (*Conn, error) {
 		opts.Router = func(uint8) *Router { return everyone }
 	}
 	c := &Conn{poller: p, family: ipv4, opts: opts}
+	if opts.IPv6 {
+		c.family = ipv6
+	}
 	c.port = port[*rawSocket]{
 		ifname:  ifname,
 		links:   links,
@@ -95,8 +100,8 @@ func (c *Conn) Close() error {
 	return c.port.close()
 }
 
-// PrimaryAddr is the address that advertisements are sent from: the first IPv4
-// address of the interface that is not virtual. It is the zero Addr while there
+// PrimaryAddr is the address that advertisements are sent from: the interface's
+// own, see netif.Handle.PrimaryIPv4 and PrimaryIPv6. It is the zero Addr while there
 // is none. Run keeps it up to date.
 func (c *Conn) PrimaryAddr() netip.Addr {
 	if p := c.primary.Load(); p != nil {
@@ -109,7 +114,11 @@ func (c *Conn) PrimaryAddr() netip.Addr {
 func (c *Conn) VirtualChanged() { c.refreshPrimary() }
 
 func (c *Conn) refreshPrimary() {
-	ip, err := c.port.links.PrimaryIPv4(c.port.ifname, c.opts.Virtual)
+	primary := c.port.links.PrimaryIPv4
+	if c.opts.IPv6 {
+		primary = c.port.links.PrimaryIPv6
+	}
+	ip, err := primary(c.port.ifname, c.opts.Virtual)
 	switch {
 	case err == nil:
 		c.primary.Store(&ip)

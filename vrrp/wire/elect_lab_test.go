@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ func (h *host) elect(t *testing.T, r *Router, cfg vrrp.Config) *voter {
 	t.Helper()
 	v := &voter{router: r}
 	v.conn = h.listen(t, Options{
-		Virtual: func(ip netip.Addr) bool { return ip == vip },
+		IPv6:    cfg.Addresses[0].Is6(),
+		Virtual: func(ip netip.Addr) bool { return slices.Contains(cfg.Addresses, ip) },
 		Router: func(vrid uint8) *Router {
 			if vrid != cfg.VRID {
 				return nil
@@ -65,6 +67,7 @@ func (h *host) elect(t *testing.T, r *Router, cfg vrrp.Config) *voter {
 		}
 	})
 	t.Cleanup(v.silence)
+	eventually(t, "an address to send from", func() bool { return v.conn.PrimaryAddr().IsValid() })
 	v.Startup(v.conn.PrimaryAddr())
 	return v
 }
