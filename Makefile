@@ -10,7 +10,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: demo test unit lab check bench build deps lab-kernel programs clean
+.PHONY: demo test unit native lab check bench build deps lab-kernel programs clean
 
 # Where a Go is put if the machine has none that is new enough.
 TOOLCHAIN := $(HOME)/.cache/tandem-lab/go
@@ -21,15 +21,17 @@ export TANDEM_BESIDE_RUNS ?= 3
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# The packages with tests that need root and a real kernel.
-LAB_PACKAGES := $(filter-out integration/,$(sort $(dir $(shell git ls-files '*_lab_test.go'))))
+# The packages with tests that need root and a real kernel, and among them the one
+# whose tests need no IPVS and measure time: it never runs in a virtual machine.
+NATIVE_PACKAGES := integration/native/
+LAB_PACKAGES := $(filter-out integration/ $(NATIVE_PACKAGES),$(sort $(dir $(shell git ls-files '*_lab_test.go'))))
 SOURCES := $(shell git ls-files '*.go' go.mod go.sum)
 
 # --- what the machine needs -------------------------------------------------
 
 # command:package, installed when the command is absent
 NEEDED := qemu-system-x86_64:qemu-system-x86 modprobe:kmod xz:xz-utils zstd:zstd \
-          ipvsadm:ipvsadm keepalived:keepalived gcc:gcc git:git systemd-analyze:systemd
+          ipvsadm:ipvsadm keepalived:keepalived /usr/lib/frr/vrrpd:frr gcc:gcc git:git systemd-analyze:systemd
 
 deps:
 	@missing=()
@@ -85,13 +87,20 @@ demo: programs lab-kernel
 
 # --- tests ------------------------------------------------------------------
 
-test: unit lab
+test: unit native lab
 
 unit: deps
 	@echo "== unit tests, with the race detector"
 	go test -race -timeout 10m ./...
 	echo "== the election once more, without the race detector: ten times as many scenarios"
 	go test ./internal/sim
+
+NATIVE_TEST = CGO_ENABLED=0 go test -tags lab -exec "$(CURDIR)/bin/labrun -direct" -count=1 -p 1 -timeout 10m
+
+# FRR, keepalived and tandem elect in namespaces of this machine's own kernel.
+native: programs
+	@echo "== elections on this kernel, with FRR as a peer"
+	$(NATIVE_TEST) -v $(addprefix ./,$(NATIVE_PACKAGES)) | grep -v '^=== '
 
 LAB_TEST = CGO_ENABLED=0 go test -tags lab -exec "$(CURDIR)/bin/labrun" -count=1 -p 1 -timeout 30m
 

@@ -31,6 +31,7 @@ type Snapshot struct {
 	Repairs   RepairStatus    `json:"repairs"`
 	Drops     []DropStatus    `json:"drops,omitempty"`
 	Problems  []string        `json:"problems,omitempty"`
+	NoIPVS    bool            `json:"no_ipvs,omitempty"` // the kernel has no IPVS, and nothing needs it
 }
 
 // ReloadStatus is where the running configuration came from, and what became of

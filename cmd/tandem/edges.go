@@ -44,12 +44,19 @@ const syncMaxLen = 8 + 36
 // interface is removed and made again, it runs on and neither sends nor hears. One
 // goroutine at a time may use them.
 type syncDaemons struct {
-	h     *kernel.Handle
+	h     syncHandle
 	links *netif.Handle
 	bound map[director.SyncRole]int // index of the interface when it was started here
 }
 
-func newSyncDaemons(h *kernel.Handle, links *netif.Handle) syncDaemons {
+// syncHandle is what of IPVS syncDaemons need.
+type syncHandle interface {
+	Daemons() ([]kernel.Daemon, error)
+	StartDaemon(kernel.Daemon) error
+	StopDaemon(kernel.Role) error
+}
+
+func newSyncDaemons(h syncHandle, links *netif.Handle) syncDaemons {
 	return syncDaemons{h, links, make(map[director.SyncRole]int)}
 }
 

@@ -19,7 +19,6 @@ import (
 	"tandem/internal/ledger"
 	"tandem/internal/sysctl"
 	"tandem/ipvsctl"
-	"tandem/ipvsctl/kernel"
 )
 
 // planChanges is the exit status of plan when something would change.
@@ -57,16 +56,16 @@ on an error.`,
 }
 
 func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config) (int, error) {
-	table, err := kernel.Open()
+	owned, err := s.ledger().Load()
+	if err != nil {
+		return 0, err
+	}
+	table, err := openIPVS(openKernel, cfg, owned)
 	if err != nil {
 		return 0, err
 	}
 	defer table.Close()
 	have, _, err := table.Table()
-	if err != nil {
-		return 0, err
-	}
-	owned, err := s.ledger().Load()
 	if err != nil {
 		return 0, err
 	}

@@ -102,6 +102,9 @@ func releaseAddresses(out io.Writer, owned director.Owned) error {
 
 func releaseTable(out io.Writer, owned director.Owned, all bool) error {
 	h, err := kernel.Open()
+	if errors.Is(err, kernel.ErrNoIPVS) {
+		return nil // what is not there has nothing of ours in it
+	}
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,6 @@ import (
 	"tandem/internal/realtime"
 	"tandem/internal/task"
 	"tandem/internal/track"
-	"tandem/ipvsctl/kernel"
 )
 
 func runCommand(s *settings) *cobra.Command {
@@ -88,10 +87,12 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	defer cancel()
 	// The control socket is first: only one tandem may get past it.
 	var running atomic.Pointer[director.Director]
+	var table *balancing // set before running is
 	snapshot := func() director.Snapshot {
 		var snap director.Snapshot
 		if d := running.Load(); d != nil {
 			snap = d.Snapshot(time.Now())
+			snap.NoIPVS = table.absent()
 		}
 		snap.Version = version
 		return snap
@@ -106,8 +107,11 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	}
 	defer ctl.Close()
 
-	table, err := openTable(cfg)
+	owned, err := s.ledger().Load()
 	if err != nil {
+		return err
+	}
+	if table, err = openBalancing(openKernel, cfg, owned, log); err != nil {
 		return err
 	}
 	defer table.Close()
@@ -148,7 +152,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Links:       net.state,
 		Probe:       net.probe,
 		Table:       table,
-		Sync:        newSyncDaemons(table.Handle, links),
+		Sync:        newSyncDaemons(table, links),
 		Sysctls:     sysctls{},
 		Ledger:      s.ledger(),
 		Checks:      checks,
@@ -182,7 +186,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 
 // watchSignals carries out signals, and sends the result of the stop when ctx is
 // done.
-func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *checkedTable, started *configs.Config, cancel func()) <-chan error {
+func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *balancing, started *configs.Config, cancel func()) <-chan error {
 	// Two channels: reloads, of which one more may wait, must not fill the one that
 	// a stop comes by.
 	hangups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
@@ -228,7 +232,7 @@ func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error 
 
 // reload reads the configuration again. Whatever is wrong with the new one, the
 // old one runs on. started is the one that the process started with.
-func (s *settings) reload(log *slog.Logger, d *director.Director, table *checkedTable, started *configs.Config) {
+func (s *settings) reload(log *slog.Logger, d *director.Director, table *balancing, started *configs.Config) {
 	task.Reloading(log)
 	defer task.Notify(log, daemon.SdNotifyReady)
 	cfg, err := s.load()
@@ -268,38 +272,4 @@ func sameControl(started, cfg *configs.Config) error {
 	}
 	return fmt.Errorf("[control] is %q, group %q, and was %q, group %q: a change of it takes a restart",
 		cfg.ControlSocket, cfg.ControlGroup, started.ControlSocket, started.ControlGroup)
-}
-
-// openTable opens IPVS and makes sure that it has what the configuration needs,
-// before anything is changed.
-func openTable(cfg *configs.Config) (*checkedTable, error) {
-	h, err := kernel.Open()
-	if err != nil {
-		return nil, err
-	}
-	t := &checkedTable{h}
-	if err := t.check(cfg); err != nil {
-		h.Close()
-		return nil, err
-	}
-	return t, nil
-}
-
-// checkedTable is a table whose schedulers are known to exist.
-type checkedTable struct{ *kernel.Handle }
-
-func (t *checkedTable) check(cfg *configs.Config) error {
-	var names []string
-	for _, svc := range cfg.Services {
-		names = append(names, svc.Scheduler)
-	}
-	missing, err := t.MissingSchedulers(names)
-	if err != nil {
-		return fmt.Errorf("look for the schedulers: %w", err)
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("the kernel has no scheduler %s: install the module ip_vs_%s, or choose another scheduler",
-			strings.Join(missing, ", "), strings.Join(missing, ", ip_vs_"))
-	}
-	return nil
 }

@@ -80,6 +80,9 @@ func renderStatus(out io.Writer, s director.Snapshot) error {
 		renderService(w, s.At, svc)
 	}
 	fmt.Fprintf(w, "\nconnection sync\t%s\n", syncInWords(s.Sync))
+	if s.NoIPVS {
+		fmt.Fprintf(w, "IPVS\tthe kernel has none, and the configuration needs none\n")
+	}
 	if s.Repairs != (director.RepairStatus{}) {
 		fmt.Fprintf(w, "put back after others changed them\t%s, %s, %s\n", count(s.Repairs.Addresses, "virtual IP"), count(s.Repairs.Table, "table change"), count(s.Repairs.Sysctls, "sysctl"))
 	}
