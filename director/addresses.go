@@ -49,15 +49,19 @@ func (h *holder) ensureAll(hold []HeldAddress, have map[configs.VirtualAddress]b
 	return renewAt, errors.Join(errs...)
 }
 
-// ensure adds one address or renews its lease when a quarter of it has passed,
-// and enters it in have. It returns when to do so again (zero: never).
+// together is how much before its time a lease is renewed along with others, as a
+// part of it: a pass for each of hundreds of addresses would be most of the work.
+const together = 16
+
+// ensure adds one address or renews its lease when a quarter of it has passed, or
+// nearly, and enters it in have. It returns when to do so again (zero: never).
 func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (time.Time, error) {
 	if !a.renew() {
 		return time.Time{}, nil
 	}
 	va, now := a.VirtualAddress, time.Now()
 	c, claimed := h.claims[va]
-	if due := c.due(); have[va] && claimed && c.lease == a.Lease && (due.IsZero() || now.Before(due)) {
+	if due := c.due(); have[va] && claimed && c.lease == a.Lease && (due.IsZero() || now.Before(due.Add(-c.lease/together))) {
 		return due, nil
 	}
 	if !h.fresh(a.Router, a.Role) {

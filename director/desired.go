@@ -28,20 +28,22 @@ func (a HeldAddress) renew() bool { return a.Role.State == vrrp.Active }
 func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold []HeldAddress, drop []configs.VirtualAddress) {
 	for _, r := range cfg.Routers {
 		role := roles[idOf(r)]
-		for _, a := range r.Addresses {
-			if !role.Hold {
-				drop = append(drop, a)
-				continue
-			}
-			hold = append(hold, HeldAddress{
-				VirtualAddress: a,
-				Router:         idOf(r),
-				Lease:          r.AddressLease,
-				Role:           role,
-			})
+		if role.Hold {
+			hold = append(hold, heldAddresses(r, role)...)
+		} else {
+			drop = append(drop, r.Addresses...)
 		}
 	}
 	return hold, drop
+}
+
+// heldAddresses are those of a router whose role holds them.
+func heldAddresses(r configs.VirtualRouter, role vrrp.Role) []HeldAddress {
+	hold := make([]HeldAddress, len(r.Addresses))
+	for i, a := range r.Addresses {
+		hold[i] = HeldAddress{VirtualAddress: a, Router: idOf(r), Lease: r.AddressLease, Role: role}
+	}
+	return hold
 }
 
 // Judgement is what is wanted of one real server, and why.

@@ -253,6 +253,10 @@ func (d *Director) LinksChanged() {
 	}
 }
 
+// AddressesChanged says that virtual addresses came or went, and nothing else: the
+// holder looks whether they are as they should be.
+func (d *Director) AddressesChanged() { d.holder.Wake() }
+
 // VerdictChanged wakes the table, and the gates of routers that track services.
 func (d *Director) VerdictChanged() {
 	d.balancer.Wake()

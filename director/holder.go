@@ -182,9 +182,13 @@ func (h *holder) Run(ctx context.Context) error {
 func (h *holder) Failing(at time.Time, id RouterID) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	hold, _ := DesiredAddresses(h.cfg, h.roles)
-	for _, a := range hold {
-		if a.Router != id || !a.renew() || a.Lease == 0 && h.have[a.VirtualAddress] {
+	role := h.roles[id]
+	i := slices.IndexFunc(h.cfg.Routers, func(r configs.VirtualRouter) bool { return idOf(r) == id })
+	if i < 0 || !role.Hold {
+		return ""
+	}
+	for _, a := range heldAddresses(h.cfg.Routers[i], role) {
+		if !a.renew() || a.Lease == 0 && h.have[a.VirtualAddress] {
 			continue
 		}
 		limit := unheldLimit

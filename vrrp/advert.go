@@ -145,6 +145,12 @@ func (a Advert) seal(packet []byte, form ChecksumForm, src, dst netip.Addr) {
 // a DropReason. The result does not refer to payload. Both versions are read;
 // which one a router wants is for its Codec to say. Over IPv6 there is only version 3.
 func Parse(payload []byte, h Header) (Advert, ChecksumForm, error) {
+	return ParseInto(nil, payload, h)
+}
+
+// ParseInto is Parse with the memory for the addresses of the result, which is
+// overwritten, or replaced if it is not enough.
+func ParseInto(memory []netip.Addr, payload []byte, h Header) (Advert, ChecksumForm, error) {
 	msg, version, err := message(payload, h)
 	if err != nil {
 		return Advert{}, 0, err
@@ -164,18 +170,18 @@ func Parse(payload []byte, h Header) (Advert, ChecksumForm, error) {
 	if msg[1] == 0 {
 		return Advert{}, 0, DropUnknownVRID
 	}
-	addrs := addresses(msg, addrLen(h.Src))
+	addrs := appendAddresses(memory[:0], msg, addrLen(h.Src))
 	if !h.Src.Is4() && !LinkLocal(addrs[0]) {
 		return Advert{}, 0, DropNotLinkLocal
 	}
 	return Advert{Version: version, VRID: msg[1], Priority: msg[2], Interval: interval, Addresses: addrs}, form, nil
 }
 
-// addresses are those of a message.
-func addresses(msg []byte, addrLen int) []netip.Addr {
-	addrs := make([]netip.Addr, msg[3])
-	for i := range addrs {
-		addrs[i], _ = netip.AddrFromSlice(msg[headerLen+i*addrLen:][:addrLen])
+// appendAddresses appends those of a message.
+func appendAddresses(addrs []netip.Addr, msg []byte, addrLen int) []netip.Addr {
+	for i := range int(msg[3]) {
+		addr, _ := netip.AddrFromSlice(msg[headerLen+i*addrLen:][:addrLen])
+		addrs = append(addrs, addr)
 	}
 	return addrs
 }

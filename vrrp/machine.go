@@ -51,13 +51,7 @@ func NewMachine(cfg Config) *Machine {
 // event does not fire a timer that ran out before it, only a Timeout does: a packet
 // that was waiting when the timer ran out is judged first, and may stop it.
 func (m *Machine) Step(at time.Time, ev Event) []Action {
-	if at.Before(m.now) {
-		at = m.now
-	}
-	m.now = at
-	clear(m.out)
-	m.out = m.out[:0]
-	m.guardPause(at)
+	at = m.begin(at)
 	switch ev := ev.(type) {
 	case Startup:
 		m.startup(at, ev)
@@ -81,6 +75,25 @@ func (m *Machine) Step(at time.Time, ev Event) []Action {
 		panic(fmt.Sprintf("vrrp: unknown event %T", ev))
 	}
 	return m.out
+}
+
+// Receive is Step of a Received. It allocates nothing; r is not kept, nor is what it
+// refers to.
+func (m *Machine) Receive(at time.Time, r Received) []Action {
+	m.receive(m.begin(at), r)
+	return m.out
+}
+
+// begin begins a Step, and returns the time that it counts as.
+func (m *Machine) begin(at time.Time) time.Time {
+	if at.Before(m.now) {
+		at = m.now
+	}
+	m.now = at
+	clear(m.out)
+	m.out = m.out[:0]
+	m.guardPause(at)
+	return at
 }
 
 // Deadline returns when the next Timeout is due: the earliest of all timers. It

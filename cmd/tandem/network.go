@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,6 +50,7 @@ type network struct {
 	// travel. The keys are in them.
 	routers map[director.RouterID]wire.RouterConfig
 
+	view view
 	// virtual is every virtual IP of the configurations in force. It has no lock: segments ask
 	// for it while they are opened.
 	virtual atomic.Pointer[map[netip.Addr]bool]
@@ -100,9 +102,10 @@ func newNetwork(node string, links *netif.Handle, changed func(), onThread func(
 // preferElections puts the calling thread before all else. Without it elections
 // work, and are late when the machine is busy.
 func preferElections(log *slog.Logger) {
-	// One processor of the Go scheduler more than the machine has: whatever the rest of
-	// the daemon does, one is left when a packet arrives or a timer runs out.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	// The Go scheduler has more processors than the machine: when the thread comes back
+	// from the kernel it needs a free one, and must not wait for what the rest of the
+	// daemon is doing.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 4)
 	for _, err := range []error{realtime.Thread(), realtime.LockMemory()} {
 		if err != nil {
 			log.Warn("elections may be late when the machine is busy", "err", err)
@@ -141,8 +144,13 @@ func (n *network) Run(ctx context.Context) error {
 	close(n.ready)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return sub.Run(ctx, func(netif.Event) {
-			n.tell((*director.Director).LinksChanged)
+		return sub.Run(ctx, func(ev netif.Event) {
+			if n.ofVirtual(ev) {
+				n.tell((*director.Director).AddressesChanged)
+			} else {
+				n.view.invalidate()
+				n.tell((*director.Director).LinksChanged)
+			}
 			n.changed()
 		})
 	})
@@ -172,8 +180,53 @@ func (n *network) close() {
 	n.poller.Close()
 }
 
-// state is the links as the director wants them.
+// ofVirtual says whether an event is about nothing but a virtual IP. A takeover
+// brings one for each, and they say nothing of the links.
+func (n *network) ofVirtual(ev netif.Event) bool {
+	switch ev := ev.(type) {
+	case netif.AddressAdded:
+		return n.isVirtual(ev.Address.Prefix.Addr())
+	case netif.AddressRemoved:
+		return n.isVirtual(ev.Address.Prefix.Addr())
+	}
+	return false
+}
+
+// viewAge is how old a view of the links may be, should an event of a change have
+// been lost.
+const viewAge = time.Second
+
+// view is the latest view of the links. Every virtual router asks for one, all of
+// them at the same moments.
+type view struct {
+	mu    sync.Mutex
+	at    time.Time // zero: there is none, or it is out of date
+	links map[string]director.Link
+}
+
+func (v *view) invalidate() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.at = time.Time{}
+}
+
+// state is the links as the director wants them. The result is shared, and must not
+// be changed.
 func (n *network) state() (map[string]director.Link, error) {
+	n.view.mu.Lock()
+	defer n.view.mu.Unlock()
+	if now := time.Now(); now.Sub(n.view.at) > viewAge {
+		links, err := n.look()
+		if err != nil {
+			return nil, err
+		}
+		n.view.at, n.view.links = now, links
+	}
+	return n.view.links, nil
+}
+
+// look asks the kernel for the links.
+func (n *network) look() (map[string]director.Link, error) {
 	list, err := n.links.Links()
 	if err != nil {
 		return nil, err
@@ -423,6 +476,7 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 		}
 	}
 	n.virtual.Store(&virtual)
+	n.view.invalidate()
 	n.mu.Lock()
 	for _, s := range n.segments {
 		if s.conn != nil {

@@ -16,7 +16,7 @@ func TestCopies(t *testing.T) {
 		file, name, text string
 		same             bool
 	}{
-		{"vrrp/runner/loop.go", "settle", "5 * time.Millisecond", settle == 5*ms},
+		{"vrrp/runner/loop.go", "patience", "5 * time.Millisecond", patience == 5*ms},
 		{"vrrp/timers.go", "minHandOver", "500 * time.Millisecond", minHandOver == 500*ms},
 		{"vrrp/timers.go", "assertGap", "MinInterval", assertGap == 10*ms},
 		{"director/holder.go", "retryAfter", "50 * time.Millisecond", retryAfter == 50*ms},

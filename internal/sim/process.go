@@ -7,8 +7,8 @@ import (
 	"tandem/vrrp"
 )
 
-// settle is as in vrrp/runner, and for the same reason.
-const settle = 5 * ms
+// patience is as in vrrp/runner, and for the same reason.
+const patience = 5 * ms
 
 const (
 	// socketPackets is what waits in the socket of a process that stands still. The
@@ -16,7 +16,7 @@ const (
 	socketPackets = 256
 	// wakeUp is the longest a goroutine needs after its process was continued, and
 	// drain the longest until all that waited in the socket has been read. The runner
-	// promises to cope with less than settle.
+	// promises to cope with less than patience.
 	wakeUp = 1 * ms
 	drain  = 3 * ms
 	// readTime is the longest that a pass takes to read as much as it may.
@@ -214,7 +214,7 @@ func (w *World) fire(d *director, more bool) {
 	}
 	if more && d.node.Status().Role.State == vrrp.Backup && !w.noSettle {
 		d.waited = min(d.waited, w.now)
-		if w.now-d.waited < settle {
+		if w.now-d.waited < patience {
 			return
 		}
 	}
@@ -223,7 +223,7 @@ func (w *World) fire(d *director, more bool) {
 	w.step(d, w.now, vrrp.Timeout{})
 }
 
-// checkDeaf is the reason for settle: a backup does not take over while a better
+// checkDeaf is the reason for patience: a backup does not take over while a better
 // router's word waits in its socket. A process that stood still again in the middle
 // of it is excused: it does not begin anew, or a machine that is always late would
 // never take over.

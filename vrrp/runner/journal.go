@@ -29,7 +29,7 @@ func newJournal(log *slog.Logger) *journal {
 }
 
 // write queues a line of log about something that happened at the given time. Only
-// the loop calls it.
+// the teller calls it.
 func (j *journal) write(log *slog.Logger, at time.Time, level slog.Level, msg string, args ...any) {
 	if !j.enabled.Enabled(context.Background(), level) {
 		return

@@ -10,11 +10,11 @@ import (
 	"tandem/vrrp"
 )
 
-// settle is how long a backup whose time has come lets packets that wait in a
+// patience is how long a backup whose time has come lets packets that wait in a
 // socket be read first. It may have stood still, with the whole process or
 // machine, and what it takes for silence is only its own deafness. It is bounded,
 // because a flood must not keep a backup from taking over.
-const settle = 5 * time.Millisecond
+const patience = 5 * time.Millisecond
 
 // Network is the sockets of a Loop. All methods but Wake are called by the
 // goroutine of Run only.
@@ -48,10 +48,15 @@ type LoopOptions struct {
 // program runs between a timer and its advertisement.
 //
 // What a pass does comes in this order: read what has arrived, step the machines,
-// send, and only then tell others of new roles.
+// send, and only then have others told of new roles.
+//
+// The thread never waits for another one, because that may be a normal one which is
+// waiting for a processor: what it tells goes through a teller, and a lock that
+// somebody else has is tried again a little later. Nor does it allocate, but for what
+// is rare: an allocation may have to help the garbage collector.
 type Loop struct {
 	o       LoopOptions
-	journal *journal
+	teller  *teller
 	started chan struct{}
 	ended   chan struct{}
 
@@ -61,6 +66,7 @@ type Loop struct {
 	// Only the goroutine of Run uses these.
 	runners []*Runner
 	changed []*Runner // since the last flush
+	owing   []*Runner // that have something to publish or to tell, because it was not possible yet
 	failed  []*Runner // whose advertisement did not leave, since the last look
 	spare   []command // the memory of the batch before
 }
@@ -73,7 +79,7 @@ type command struct {
 
 // NewLoop returns a Loop without routers.
 func NewLoop(o LoopOptions) *Loop {
-	return &Loop{o: o, journal: newJournal(o.Log), started: make(chan struct{}), ended: make(chan struct{})}
+	return &Loop{o: o, teller: newTeller(o.Log), started: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // String names the Loop.
@@ -97,10 +103,10 @@ func (l *Loop) command(do func(at time.Time)) {
 func (l *Loop) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var logging sync.WaitGroup
-	logging.Go(l.journal.run)
-	defer logging.Wait()
-	defer l.journal.close()
+	var telling sync.WaitGroup
+	telling.Go(l.teller.run)
+	defer telling.Wait()
+	defer l.teller.close()
 	defer close(l.ended)
 	if l.o.Thread != nil {
 		l.o.Thread()
@@ -117,8 +123,14 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
+// retry is when what was not possible is tried again.
+const retry = time.Millisecond
+
 // next is when a machine is due; zero for never.
 func (l *Loop) next() (next time.Time) {
+	if len(l.owing) > 0 {
+		next = time.Now().Add(retry)
+	}
 	for _, r := range l.runners {
 		if due := r.due; !due.IsZero() && (next.IsZero() || due.Before(next)) {
 			next = due
@@ -147,24 +159,42 @@ func (l *Loop) flush() {
 	for len(l.changed) > 0 {
 		l.o.Network.Flush()
 		now := time.Now()
-		changed := l.changed
-		l.changed = nil
-		for _, r := range changed {
-			r.finish(now)
+		for _, r := range l.changed {
+			r.sent(now)
+			if !r.owing {
+				r.owing = true
+				l.owing = append(l.owing, r)
+			}
 		}
+		l.changed = l.changed[:0]
 		for _, r := range l.failed {
 			r.step(now, vrrp.SendFailed{})
 		}
 		l.failed = l.failed[:0]
-		if l.changed == nil {
-			l.changed = changed[:0]
-		}
 	}
+	l.settle()
 }
 
-// take empties the queue of commands. The result is valid until the next take.
+// settle publishes and tells what it can.
+func (l *Loop) settle() {
+	rest := l.owing[:0]
+	for _, r := range l.owing {
+		if r.settle() {
+			r.owing = false
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	clear(l.owing[len(rest):])
+	l.owing = rest
+}
+
+// take empties the queue of commands, unless somebody is just adding one: who does
+// wakes the loop afterwards. The result is valid until the next take.
 func (l *Loop) take() []command {
-	l.mu.Lock()
+	if !l.mu.TryLock() {
+		return nil
+	}
 	defer l.mu.Unlock()
 	batch := l.commands
 	clear(l.spare)

@@ -13,17 +13,18 @@ import (
 )
 
 // Options is what a Runner needs from the rest of the program; nothing is
-// optional, but for Record. The functions are called from the goroutine of
-// Loop.Run, one at a time and in order, and delay every election for as long as
-// they take.
+// optional, but for Record. Queue and Record are called from the goroutine of
+// Loop.Run, and delay every election for as long as they take. OnRole and OnAnnounce
+// are called from another one, which all routers share, one at a time and in order;
+// they must not call Close.
 type Options struct {
 	// Queue takes one advertisement for the next Network.Flush. An error says that
 	// it will not leave; Flush says so by calling failed. Errors are counted,
 	// logged and told to the Machine; the next advertisement is the retry.
 	Queue func(a vrrp.Advert, failed func(error)) error
-	// OnRole gets every new role. It must not block.
+	// OnRole gets every new role. It must not wait for long.
 	OnRole func(vrrp.Role)
-	// OnAnnounce asks that the addresses be announced again. It must not block.
+	// OnAnnounce asks that the addresses be announced again. It must not wait for long.
 	// With a rival it may be called 100 times a second.
 	OnAnnounce func(cause string)
 	// Record gets every event with what came of it, and when the Machine is due next,
@@ -44,14 +45,17 @@ type Runner struct {
 	due     time.Time      // when the machine is due; zero: never
 	waited  time.Time      // since when a due takeover waits for packets to be read
 	sending time.Time      // when the queued periodic advertisement was due; zero: none is
-	pending []vrrp.Action  // to be done after the flush
+	news    []news         // to be told after the flush
+	stale   bool           // there is something to publish
 	touched bool           // it is in Loop.changed
+	owing   bool           // it is in Loop.owing
 	failed  [2]func(error) // sendFailed and releaseFailed, made once
 	notes   limiter
 	errs    limiter
 	stats   stats
 
-	closed atomic.Bool
+	closed  atomic.Bool
+	telling sync.Mutex // held while OnRole or OnAnnounce runs
 
 	mu     sync.Mutex
 	status Status
@@ -96,11 +100,14 @@ func (r *Runner) String() string { return fmt.Sprintf("virtual router %s", r.nam
 // Options is called any more.
 func (r *Runner) Close() {
 	r.closed.Store(true)
+	r.telling.Lock() // what is being told is told to the end
+	defer r.telling.Unlock()
 	isThis := func(other *Runner) bool { return other == r }
 	done := make(chan struct{})
 	r.loop.command(func(time.Time) {
 		r.loop.runners = slices.DeleteFunc(r.loop.runners, isThis)
 		r.loop.changed = slices.DeleteFunc(r.loop.changed, isThis)
+		r.loop.owing = slices.DeleteFunc(r.loop.owing, isThis)
 		r.loop.failed = slices.DeleteFunc(r.loop.failed, isThis)
 		close(done)
 	})
@@ -116,8 +123,18 @@ func (r *Runner) Close() {
 }
 
 // Receive steps the machine with an advertisement that passed vrrp.Parse and was
-// read at the given time. Only Network.Receive may call it.
-func (r *Runner) Receive(at time.Time, adv vrrp.Received) { r.step(at, adv) }
+// read at the given time, and keeps nothing of it. Only Network.Receive may call it.
+func (r *Runner) Receive(at time.Time, adv vrrp.Received) {
+	if r.closed.Load() {
+		return
+	}
+	actions := r.machine.Receive(at, adv)
+	if r.o.Record != nil {
+		deadline, _ := r.machine.Deadline()
+		r.o.Record(at, adv, actions, deadline)
+	}
+	r.carryOut(at, actions)
+}
 
 // Startup says that the interface is usable and has this primary address.
 func (r *Runner) Startup(primary netip.Addr) { r.command(vrrp.Startup{PrimaryAddr: primary}) }
@@ -181,7 +198,7 @@ func (r *Runner) fire(now time.Time, more bool) {
 		if r.waited.IsZero() {
 			r.waited = now
 		}
-		if now.Sub(r.waited) < settle {
+		if now.Sub(r.waited) < patience {
 			return
 		}
 	}
@@ -205,27 +222,38 @@ func (r *Runner) advertise(now time.Time) {
 	}
 }
 
-// step steps the machine and queues what it wants to be sent. The rest is done
-// after the flush.
+// step steps the machine with anything but a packet.
 func (r *Runner) step(at time.Time, ev vrrp.Event) {
 	if r.closed.Load() {
 		return
 	}
 	actions := r.machine.Step(at, ev)
-	r.due, _ = r.machine.Deadline()
 	if r.o.Record != nil {
-		r.o.Record(at, ev, actions, r.due)
+		deadline, _ := r.machine.Deadline()
+		r.o.Record(at, ev, actions, deadline)
 	}
-	for _, a := range actions {
-		if a, ok := a.(vrrp.SendAdvert); ok {
-			r.send(at, a.Priority)
-			continue
-		}
-		r.pending = append(r.pending, a)
-	}
+	r.carryOut(at, actions)
+}
+
+// carryOut queues what is to be sent. The rest is told after the flush.
+func (r *Runner) carryOut(at time.Time, actions []vrrp.Action) {
+	r.due, _ = r.machine.Deadline()
 	if r.due.IsZero() || r.due.After(at) {
 		r.waited = time.Time{}
 	}
+	for _, a := range actions {
+		switch a := a.(type) {
+		case vrrp.SendAdvert:
+			r.send(a.Priority)
+		case vrrp.Note:
+			if suppressed, ok := r.notes.allow(at); ok {
+				r.news = append(r.news, news{r, at, a, suppressed})
+			}
+		default:
+			r.news = append(r.news, news{r, at, a, 0})
+		}
+	}
+	r.stale = true
 	if !r.touched {
 		r.touched = true
 		r.loop.changed = append(r.loop.changed, r)
@@ -233,7 +261,7 @@ func (r *Runner) step(at time.Time, ev vrrp.Event) {
 }
 
 // send queues an advertisement.
-func (r *Runner) send(at time.Time, priority uint8) {
+func (r *Runner) send(priority uint8) {
 	failed := r.failed[0]
 	if priority == 0 {
 		failed = r.failed[1]
@@ -257,59 +285,50 @@ func (r *Runner) sendFailed(err error) {
 func (r *Runner) releaseFailed(err error) {
 	r.stats.sendErrors++
 	r.stats.lastSendFail = err.Error()
-	r.limited(&r.errs, time.Now(), slog.LevelError, "advertisement not sent", "err", err)
+	now := time.Now()
+	if suppressed, ok := r.errs.allow(now); ok {
+		r.news = append(r.news, news{r, now, notSent{r.stats.lastSendFail}, suppressed})
+	}
+	r.stale = true
 }
 
-// finish does what comes after the flush.
-func (r *Runner) finish(now time.Time) {
+// sent notes that what was queued has been given to the network.
+func (r *Runner) sent(now time.Time) {
 	r.touched = false
 	if !r.sending.IsZero() {
 		r.stats.lateness.add(now.Sub(r.sending))
 		r.sending = time.Time{}
 	}
-	pending := r.pending
-	r.pending = nil
-	r.publish()
-	for _, a := range pending {
-		switch a := a.(type) {
-		case vrrp.SetRole:
-			r.o.OnRole(a.Role)
-			r.loop.journal.write(r.log, now, slog.LevelInfo, "role "+a.Role.State.String(),
-				"hold", a.Role.Hold, "ready", a.Role.Ready, "cause", a.Role.Cause, "number", a.Role.Number)
-		case vrrp.Announce:
-			r.o.OnAnnounce(a.Cause)
-		case vrrp.Note:
-			r.limited(&r.notes, now, slog.LevelWarn, a.Text)
-		}
-	}
-	clear(pending)
-	if r.pending == nil {
-		r.pending = pending[:0]
-	}
 }
 
-// limited writes a log line unless there were too many of its kind.
-func (r *Runner) limited(l *limiter, at time.Time, level slog.Level, msg string, args ...any) {
-	suppressed, ok := l.allow(at)
-	if !ok {
-		return
+// settle publishes the status, and has the rest of the program told what there is
+// to be told, as far as that is possible without waiting. It says whether that was
+// all.
+func (r *Runner) settle() bool {
+	if r.stale && !r.publish() {
+		return false
 	}
-	if suppressed > 0 {
-		args = append(args, "suppressed_lines", suppressed)
+	told := 0
+	for told < len(r.news) && r.loop.teller.tell(r.news[told]) {
+		told++
 	}
-	r.loop.journal.write(r.log, at, level, msg, args...)
+	r.news = slices.Delete(r.news, 0, told)
+	return len(r.news) == 0
 }
 
-// publish replaces the snapshot.
-func (r *Runner) publish() {
-	s := Status{
+// publish replaces the snapshot, unless somebody is just reading it.
+func (r *Runner) publish() bool {
+	if !r.mu.TryLock() {
+		return false
+	}
+	defer r.mu.Unlock()
+	r.status = Status{
 		Name:          r.name,
 		Status:        r.machine.Status(),
 		SendErrors:    r.stats.sendErrors,
 		LastSendError: r.stats.lastSendFail,
 		Lateness:      r.stats.lateness,
 	}
-	r.mu.Lock()
-	r.status = s
-	r.mu.Unlock()
+	r.stale = false
+	return true
 }

@@ -20,8 +20,8 @@ import (
 const dropReportInterval = 10 * time.Second
 
 // Options adjusts a Conn. The zero value is usable, for IPv4. The functions are
-// called from several goroutines and must return quickly; Router, OnPacket and
-// OnDrop delay every election of the Poller.
+// called from several goroutines and must return quickly; Router and OnPacket delay
+// every election of the Poller. OnDrop and OnChange are called by Run.
 type Options struct {
 	// IPv6 chooses the family; an interface has a Conn for each.
 	IPv6 bool
@@ -33,7 +33,8 @@ type Options struct {
 	// default configuration.
 	Router func(vrid uint8) *Router
 	// OnPacket gets every advertisement that passes the checks of RFC 9568, section
-	// 7.1, and those of its Router. It is called by Poller.Receive; nil for nothing.
+	// 7.1, and those of its Router. It is called by Poller.Receive and must keep
+	// nothing of the packet; nil for nothing.
 	OnPacket func(Packet)
 	// OnDrop hears of discarded packets, for each reason at most every ten
 	// seconds, however many there are.
@@ -54,11 +55,14 @@ type Conn struct {
 	primary atomic.Pointer[netip.Addr]
 	drops   [256]atomic.Uint64 // by vrrp.DropReason
 
+	reports chan Drop // that wait for Run
+
 	// Only the thread of the Poller uses these.
 	out      outbound
+	addrs    []netip.Addr // memory for those of the packet that is judged
 	source   source
 	overflow overflow
-	reported [256]time.Time // when OnDrop was last called
+	reported [256]time.Time // when a drop was last reported
 }
 
 // Listen opens the interface for advertisements. It needs CAP_NET_RAW, and says
@@ -72,7 +76,7 @@ func (p *Poller) Listen(ifname string, opts Options) (*Conn, error) {
 		everyone := NewRouter(RouterConfig{})
 		opts.Router = func(uint8) *Router { return everyone }
 	}
-	c := &Conn{poller: p, family: ipv4, opts: opts}
+	c := &Conn{poller: p, family: ipv4, opts: opts, reports: make(chan Drop, 256)}
 	if opts.IPv6 {
 		c.family = ipv6
 	}
@@ -213,7 +217,14 @@ func (c *Conn) Run(ctx context.Context) error {
 		// The interface may have other addresses than the one it replaces.
 		c.refreshPrimary()
 		c.poller.Wake() // there is another socket to wait for
-		return <-s.ended
+		for {
+			select {
+			case err := <-s.ended:
+				return err
+			case d := <-c.reports:
+				c.opts.OnDrop(d)
+			}
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("receive VRRP: %w", err)
@@ -293,7 +304,8 @@ func (c *Conn) judge(at time.Time, in *inbound, i int, own netip.Addr, index int
 	}
 	p, err := Packet{At: at, Src: h.Src}, error(vrrp.DropTruncated)
 	if ok {
-		p, err = judge(at, h, payload, own, c.opts.Router)
+		p, err = judge(at, h, payload, own, c.opts.Router, c.addrs)
+		c.addrs = p.Advert.Addresses
 	}
 	if reason, dropped := err.(vrrp.DropReason); dropped {
 		c.drop(at, reason, p.Src)
@@ -310,8 +322,11 @@ func (c *Conn) drop(at time.Time, reason vrrp.DropReason, src netip.Addr) {
 	if c.opts.OnDrop == nil || at.Sub(c.reported[reason]) < dropReportInterval {
 		return
 	}
-	c.reported[reason] = at
-	c.opts.OnDrop(Drop{Reason: reason, Src: src, Total: total})
+	select {
+	case c.reports <- Drop{Reason: reason, Src: src, Total: total}:
+		c.reported[reason] = at
+	default: // the next one is reported
+	}
 }
 
 // Drops returns how many packets were discarded so far, by reason.

@@ -23,16 +23,18 @@ type Drop struct {
 }
 
 // judge decides about a message that was read at the given time. own is the address
-// that we send from; router is Options.Router. The error is a vrrp.DropReason.
-func judge(at time.Time, h vrrp.Header, payload []byte, own netip.Addr, router func(vrid uint8) *Router) (Packet, error) {
-	p := Packet{At: at, Src: h.Src}
+// that we send from; router is Options.Router; memory is for the addresses of the
+// result. The error is a vrrp.DropReason.
+func judge(at time.Time, h vrrp.Header, payload []byte, own netip.Addr, router func(vrid uint8) *Router, memory []netip.Addr) (Packet, error) {
+	p := Packet{At: at, Src: h.Src, Advert: vrrp.Advert{Addresses: memory}}
 	if h.Src == own {
 		return p, vrrp.DropOwnSource
 	}
-	var err error
-	if p.Advert, p.Form, err = vrrp.Parse(payload, h); err != nil {
+	a, form, err := vrrp.ParseInto(memory, payload, h)
+	if err != nil {
 		return p, err
 	}
+	p.Advert, p.Form = a, form
 	r := router(p.Advert.VRID)
 	if r == nil {
 		return p, vrrp.DropUnknownVRID

@@ -70,7 +70,7 @@ func judgeIPv4(b []byte, router func(uint8) *Router) (Packet, error) {
 	if !ok {
 		return Packet{}, vrrp.DropTruncated
 	}
-	return judge(arrival, h, payload, own, router)
+	return judge(arrival, h, payload, own, router, nil)
 }
 
 func TestJudge(t *testing.T) {
@@ -166,13 +166,17 @@ func TestExplain(t *testing.T) {
 
 // Only news is reported about drops; everything is counted.
 func TestDropReportsAreRare(t *testing.T) {
-	var got []Drop
-	c := &Conn{opts: Options{OnDrop: func(d Drop) { got = append(got, d) }}}
+	c := &Conn{opts: Options{OnDrop: func(Drop) {}}, reports: make(chan Drop, 100)}
 	start := time.Unix(1000, 0)
 	for i := range 25 {
 		c.drop(start.Add(time.Duration(i)*time.Second), vrrp.DropBadTTL, peer)
 	}
 	c.drop(start, vrrp.DropTruncated, own)
+	close(c.reports)
+	var got []Drop
+	for d := range c.reports {
+		got = append(got, d)
+	}
 	want := []Drop{
 		{vrrp.DropBadTTL, peer, 1}, {vrrp.DropBadTTL, peer, 11}, {vrrp.DropBadTTL, peer, 21},
 		{vrrp.DropTruncated, own, 1},
