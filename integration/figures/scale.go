@@ -99,8 +99,8 @@ func oneLoad(ctx context.Context, s elect.Speaker, o options) (got load, err err
 // dead.
 func moveAll(ctx context.Context, seg *elect.Segment, routers int) (adverts, addresses time.Duration, err error) {
 	dead, successor := seg.Directors[0], seg.Directors[1]
-	var w witness
-	tap, err := elect.NewTap(seg.Switch(lab.LAN), successor.Name, w.see)
+	var w elect.Witness
+	tap, err := elect.NewTap(seg.Switch(lab.LAN), successor.Name, w.See)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -130,27 +130,8 @@ func moveAll(ctx context.Context, seg *elect.Segment, routers int) (adverts, add
 	var last, first time.Time
 	err = seg.Eventually(ctx, "every router advertises on the backup", func() (bool, error) {
 		var n int
-		last, first, n = w.all(dead, successor)
+		last, first, n = w.TakeoverOfAll(dead, successor)
 		return n == routers, nil
 	})
 	return first.Sub(last), held.Sub(last), err
-}
-
-// all finds the last advertisement of the dead, and when the last router of the
-// successor advertised first after it, and how many have.
-func (w *witness) all(dead, successor *lab.Node) (last, first time.Time, n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	moved := make(map[uint8]bool)
-	for _, e := range w.seen {
-		switch {
-		case e.VRID == 0:
-		case e.From(dead):
-			last = e.At
-			clear(moved)
-		case e.From(successor) && !moved[e.VRID]:
-			moved[e.VRID], first = true, e.At
-		}
-	}
-	return last, first, len(moved)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"tandem/integration/elect"
@@ -87,8 +86,8 @@ func oneTakeover(ctx context.Context, s elect.Speaker, advert time.Duration) (go
 		return got, err
 	}
 	defer func() { err = errors.Join(err, seg.Close()) }()
-	var w witness
-	tap, err := elect.NewTap(seg.Client, lab.LAN, w.see)
+	var w elect.Witness
+	tap, err := elect.NewTap(seg.Client, lab.LAN, w.See)
 	if err != nil {
 		return got, err
 	}
@@ -103,60 +102,15 @@ func oneTakeover(ctx context.Context, s elect.Speaker, advert time.Duration) (go
 		return got, err
 	}
 	err = seg.Eventually(ctx, "the successor announces the address", func() (bool, error) {
-		_, _, garp := w.judge(dead, successor)
+		_, _, garp := w.Takeover(dead, successor)
 		return !garp.IsZero(), nil
 	})
 	if err != nil {
 		return got, err
 	}
-	last, first, garp := w.judge(dead, successor)
-	if w.early(successor, last) {
+	last, first, garp := w.Takeover(dead, successor)
+	if w.Early(successor, last) {
 		return got, errFlapped
 	}
 	return takeover{first.Sub(last), garp.Sub(last)}, nil
-}
-
-// A witness keeps what a tap sees.
-type witness struct {
-	mu   sync.Mutex
-	seen []elect.Event
-}
-
-func (w *witness) see(e elect.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.seen = append(w.seen, e)
-}
-
-// judge finds the last advertisement of the dead, and the first advertisement and
-// gratuitous ARP of the successor after it; zero: not seen.
-func (w *witness) judge(dead, successor *lab.Node) (last, first, garp time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, e := range w.seen {
-		switch {
-		case e.VRID != 0 && e.From(dead):
-			last, first, garp = e.At, time.Time{}, time.Time{}
-		case e.VRID != 0 && e.From(successor) && first.IsZero():
-			first = e.At
-		case e.VRID == 0 && e.From(successor) && garp.IsZero():
-			garp = e.At
-		}
-	}
-	if first.IsZero() {
-		garp = time.Time{}
-	}
-	return last, first, garp
-}
-
-// early says whether a node advertised before a moment.
-func (w *witness) early(n *lab.Node, before time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, e := range w.seen {
-		if e.VRID != 0 && e.From(n) && e.At.Before(before) {
-			return true
-		}
-	}
-	return false
 }
