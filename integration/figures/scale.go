@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"tandem/integration/elect"
 	"tandem/integration/lab"
 )
@@ -19,6 +17,7 @@ const interval = 10 * time.Millisecond
 // A load is what many routers cost, and how fast all of them move.
 type load struct {
 	active, backup float64 // processors' time of the program, in percent of one
+	taken          int     // addresses that the backup took although the active was alive
 	adverts        time.Duration
 	addresses      time.Duration
 }
@@ -39,6 +38,7 @@ func scale(ctx context.Context, out io.Writer, o options) error {
 	}
 	percent("active, % of a processor", got[0].active, got[1].active)
 	percent("backup, % of a processor", got[0].backup, got[1].backup)
+	fmt.Fprintf(out, "%-41s %10d %10d\n", "addresses that the backup took meanwhile", got[0].taken, got[1].taken)
 	row := func(figure string, a, b time.Duration) {
 		fmt.Fprintf(out, "%-41s %10s %10s %8s\n", figure, ms(a), ms(b), ratio(a, b))
 	}
@@ -73,7 +73,13 @@ func oneLoad(ctx context.Context, s elect.Speaker, o options) (got load, err err
 	}
 	defer func() { err = errors.Join(err, seg.Close()) }()
 
+	h, err := followHolding(seg.Directors[1], o.routers)
+	if err != nil {
+		return got, err
+	}
+	defer h.close()
 	time.Sleep(time.Second) // announcements of the takeover
+	early, _ := h.state()
 	begin := time.Now()
 	var before, after [2]time.Duration
 	for i := range before {
@@ -83,6 +89,8 @@ func oneLoad(ctx context.Context, s elect.Speaker, o options) (got load, err err
 	}
 	time.Sleep(o.scale)
 	elapsed := time.Since(begin)
+	taken, _ := h.state()
+	got.taken = taken - early
 	for i := range after {
 		if after[i], err = seg.CPUTime(i); err != nil {
 			return got, err
@@ -90,14 +98,14 @@ func oneLoad(ctx context.Context, s elect.Speaker, o options) (got load, err err
 	}
 	got.active = 100 * float64(after[0]-before[0]) / float64(elapsed)
 	got.backup = 100 * float64(after[1]-before[1]) / float64(elapsed)
-	got.adverts, got.addresses, err = moveAll(ctx, seg, o.routers)
+	got.adverts, got.addresses, err = moveAll(ctx, seg, o.routers, h)
 	return got, err
 }
 
 // moveAll lets the active's host die and says when every router had advertised on
 // the backup, and when every address was on it, after the last advertisement of the
 // dead.
-func moveAll(ctx context.Context, seg *elect.Segment, routers int) (adverts, addresses time.Duration, err error) {
+func moveAll(ctx context.Context, seg *elect.Segment, routers int, h *holding) (adverts, addresses time.Duration, err error) {
 	dead, successor := seg.Directors[0], seg.Directors[1]
 	var w elect.Witness
 	tap, err := elect.NewTap(seg.Switch(lab.LAN), successor.Name, w.See)
@@ -105,33 +113,23 @@ func moveAll(ctx context.Context, seg *elect.Segment, routers int) (adverts, add
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, tap.Close()) }()
-	added := make(chan netlink.AddrUpdate, 4*routers)
-	done := make(chan struct{})
-	defer close(done)
-	if err := successor.Do(func() error { return netlink.AddrSubscribe(added, done) }); err != nil {
-		return 0, 0, err
-	}
 	time.Sleep(10 * interval) // the tap hears
 	if err := dead.Kill(); err != nil {
 		return 0, 0, err
-	}
-	var held time.Time
-	for have := make(map[string]bool); len(have) < routers; {
-		select {
-		case a := <-added:
-			if a.NewAddr {
-				have[a.LinkAddress.IP.String()] = true
-				held = time.Now()
-			}
-		case <-ctx.Done():
-			return 0, 0, fmt.Errorf("%d of %d addresses have moved: %w\n%s", len(have), routers, ctx.Err(), seg.Logs())
-		}
 	}
 	var last, first time.Time
 	err = seg.Eventually(ctx, "every router advertises on the backup", func() (bool, error) {
 		var n int
 		last, first, n = w.TakeoverOfAll(dead, successor)
 		return n == routers, nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	var held time.Time
+	err = seg.Eventually(ctx, "the backup holds every address", func() (bool, error) {
+		_, held = h.state()
+		return !held.IsZero(), nil
 	})
 	return first.Sub(last), held.Sub(last), err
 }
