@@ -2,6 +2,7 @@
 # make test    every test: unit, race, and the drills against a real IPVS
 # make check   what must hold before a commit
 # make bench   figures, with keepalived on the same topology beside them
+# make figures elections on this kernel, tandem and keepalived in turn (FIGURES="-runs 10")
 # make build   bin/tandem alone
 #
 # The targets install what they miss from Debian's packages, and say so.
@@ -10,7 +11,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: demo test unit native lab check bench build deps lab-kernel programs clean
+.PHONY: demo test unit native lab check bench figures build deps lab-kernel programs clean
 
 # Where a Go is put if the machine has none that is new enough.
 TOOLCHAIN := $(HOME)/.cache/tandem-lab/go
@@ -72,6 +73,9 @@ bin/labrun: $(SOURCES)
 bin/labload: $(SOURCES)
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./integration/labload
 
+bin/figures: $(SOURCES)
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./integration/figures
+
 bin/demo: $(SOURCES)
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./integration/demo
 
@@ -119,6 +123,11 @@ bench: programs lab-kernel
 	$(LAB_TEST) -v -run TestSpeed ./ipvsctl/kernel | grep -v '^=== '
 	echo "== the cores"
 	go test -run '^$$' -bench . -benchmem ./vrrp/... ./healthcheck/... ./ipvsctl ./configs
+
+# What `bin/figures -h` lists can be given: make figures FIGURES="-only busy -busy 5m".
+figures: programs bin/figures
+	@echo "== elections on this kernel; nothing else should run on the machine"
+	bin/labrun -direct -timeout 2h bin/figures $(FIGURES)
 
 # --- what must hold before a commit -----------------------------------------
 

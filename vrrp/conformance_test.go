@@ -38,7 +38,7 @@ const (
 	onlyIPv6 = "IPv6 only"
 	noVMAC   = "there is no virtual MAC: the addresses are announced with the interface's own, so no frame carries one"
 	ownMAC   = "there is no virtual MAC: neighbours learn the interface's own MAC from announcements at each takeover, because a virtual one needs a device of its own and a switch that lets it move"
-	noV2     = "version 2 is not spoken"
+	noV2     = "a router speaks one version, 2 or 3, and never both at a time: a pair that changes it stops its backup first"
 	operator = "it is for the operator"
 )
 
@@ -84,6 +84,8 @@ var conformance = []clause{
 		does: tests("TestAdvertWire", "TestAdvertWire6"), refuses: tests("TestAppendErrors", "TestParseDrops", "configs.TestInvalid")},
 
 	{section: "6.1", level: "must not", demand: "drop Neighbor Solicitations and Advertisements when Accept_Mode is false", notApplicable: onlyIPv6},
+	{section: "6.1", level: "table", demand: "Advertisement_Interval is 1 to 4095 centiseconds (erratum 8301)",
+		does: tests("TestAdvertWire", "TestReserveIsSentAsZero"), refuses: tests("TestAppendErrors", "TestConfigValidate", "configs.TestInvalid")},
 	{section: "6.1", level: "table", demand: "Skew_Time and Active_Down_Interval",
 		does: tests("TestTimers"), oneWay: "they are numbers"},
 	{section: "6.1", level: "table", demand: "Preempt_Mode says whether a higher priority takes the role back; the owner always does",
@@ -156,6 +158,9 @@ var conformance = []clause{
 		does: tests("vrrp/wire.TestJudge", "TestStateTable"), refuses: tests("vrrp/wire.TestJudge", "TestDiscards")},
 	{section: "7.1", level: "should", demand: "verify that this router is not the owner, and log (erratum 8298: do not discard)",
 		does: tests("TestTwoOwners", "TestStateTable"), refuses: tests("TestTwoOwners")},
+	{section: "7.1", level: "must", demand: "verify that there is an address (erratum 8299)",
+		does: tests("TestAdvertWire"), refuses: tests("TestParseDrops")},
+	{section: "7.1", level: "must", demand: "verify that the first address is link-local (erratum 8300)", notApplicable: onlyIPv6},
 	{section: "7.1", level: "must", demand: "verify that the interval is not zero (erratum 8301)",
 		does: tests("TestAdvertWire"), refuses: tests("TestParseDrops")},
 	{section: "7.1", level: "must", demand: "discard what fails one of these",

@@ -33,7 +33,7 @@ func (Keepalived) Start(s *Segment, i int, dir string) (*lab.Process, error) {
 		return nil, err
 	}
 	return s.Directors[i].Start(lab.Command{Path: "keepalived", Args: []string{
-		"--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file", file("keepalived.conf"),
+		"--dont-fork", "--log-console", "--vrrp", "--use-file", file("keepalived.conf"),
 		"--pid", file("main.pid"), "--vrrp_pid", file("vrrp.pid"),
 	}})
 }

@@ -45,8 +45,24 @@ const (
 	tapSnap   = 64        // bytes of a packet, with its Ethernet header
 )
 
-// tapFilter lets ARP and IPv4 packets of protocol 112 through.
-var tapFilter = []bpf.Instruction{
+// tapFilter lets ARP and IPv4 packets of protocol 112 through, of the given senders
+// or, without one, of all. The last four bytes of a node's MAC say who it is.
+func tapFilter(senders ...*lab.Node) []bpf.Instruction {
+	var filter []bpf.Instruction
+	for i, n := range senders {
+		mac := n.HardwareAddr(lab.LAN)
+		left := uint8(len(senders) - 1 - i)
+		filter = append(filter, bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(mac[2:]), SkipTrue: left + 1})
+	}
+	if filter != nil {
+		filter = append([]bpf.Instruction{bpf.LoadAbsolute{Off: 8, Size: 4}}, filter...)
+		filter = append(filter, bpf.RetConstant{Val: 0})
+	}
+	return append(filter, wanted...)
+}
+
+// wanted is the filter for all senders.
+var wanted = []bpf.Instruction{
 	bpf.LoadAbsolute{Off: 12, Size: 2},
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 3},
 	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 3},
@@ -56,12 +72,13 @@ var tapFilter = []bpf.Instruction{
 	bpf.RetConstant{Val: 0},
 }
 
-// NewTap begins to read at a device of a node. each is called with every event,
-// in the order of arrival, from one goroutine.
-func NewTap(n *lab.Node, dev string, each func(Event)) (*Tap, error) {
+// NewTap begins to read at a device of a node: what the senders send or, without
+// one, everybody. each is called with every event, in the order of arrival, from one
+// goroutine.
+func NewTap(n *lab.Node, dev string, each func(Event), senders ...*lab.Node) (*Tap, error) {
 	t := &Tap{ended: make(chan struct{})}
 	err := n.Do(func() (err error) {
-		t.fd, err = openTap(dev)
+		t.fd, err = openTap(dev, tapFilter(senders...))
 		return err
 	})
 	if err != nil {
@@ -71,12 +88,12 @@ func NewTap(n *lab.Node, dev string, each func(Event)) (*Tap, error) {
 	return t, nil
 }
 
-func openTap(dev string) (fd int, err error) {
+func openTap(dev string, filter []bpf.Instruction) (fd int, err error) {
 	link, err := net.InterfaceByName(dev)
 	if err != nil {
 		return 0, err
 	}
-	raw, err := bpf.Assemble(tapFilter)
+	raw, err := bpf.Assemble(filter)
 	if err != nil {
 		return 0, err
 	}

@@ -31,7 +31,7 @@ var frames = []struct {
 }
 
 func TestParseEvent(t *testing.T) {
-	vm, err := bpf.NewVM(tapFilter)
+	vm, err := bpf.NewVM(tapFilter())
 	if err != nil {
 		t.Fatal(err)
 	}

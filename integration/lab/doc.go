@@ -56,6 +56,7 @@
 // # Breaking things
 //
 //	node.LinkDown, LinkUp          pull the cable: the node loses its carrier
+//	node.RemoveDevice, Restore…    the card is gone; a new one is in its place
 //	node.Impair                    loss, delay and jitter (needs the netem qdisc)
 //	lab.Isolate                    these nodes do not hear each other, all others hear them
 //	lab.Drop                       frames from one node to another vanish, one way
