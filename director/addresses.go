@@ -73,6 +73,12 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 		h.mu.Unlock()
 		c.announced = 0
 	}
+	switch {
+	case !claimed:
+		tellAddress(h.events, h.routerOf(a.Router), va, "absent", "held")
+	case !have[va]:
+		tellAddress(h.events, h.routerOf(a.Router), va, "gone", "held")
+	}
 	have[va] = true
 	c.renewed, c.lease = now, a.Lease
 	h.claims[va] = c
@@ -80,6 +86,25 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 	h.ensured[va] = now
 	h.mu.Unlock()
 	return c.due(), nil
+}
+
+// routerOf is the name of a virtual router, and carrier that of the one that has
+// an address; empty if the configuration has it no longer.
+func (h *holder) routerOf(id RouterID) string {
+	return h.routerWith(func(r configs.VirtualRouter) bool { return idOf(r) == id })
+}
+
+func (h *holder) carrier(a configs.VirtualAddress) string {
+	return h.routerWith(func(r configs.VirtualRouter) bool { return slices.Contains(r.Addresses, a) })
+}
+
+func (h *holder) routerWith(f func(configs.VirtualRouter) bool) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := slices.IndexFunc(h.cfg.Routers, f); i >= 0 {
+		return h.cfg.Routers[i].Name
+	}
+	return ""
 }
 
 // due is when the lease is to be renewed; zero: never.
@@ -136,6 +161,7 @@ func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have 
 			continue
 		}
 		delete(have, a)
+		tellAddress(h.events, h.carrier(a), a, "held", "absent")
 		h.log.Info("address dropped", "address", a.Prefix, "interface", a.Interface)
 	}
 	return errors.Join(errs...)

@@ -75,6 +75,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 	}
 	maps.Copy(d.routers, made)
 	d.groups.SetConfig(cfg)
+	d.judges.SetConfig(cfg)
 	for _, rc := range cfg.Routers {
 		r := d.routers[idOf(rc)]
 		if made[idOf(rc)] != nil {
@@ -131,6 +132,7 @@ func (d *Director) handedOver(routers map[RouterID]*router) bool {
 func (d *Director) Stop() error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
+	d.tellStop()
 	if d.running() {
 		d.handOver(d.currentRouters(), "stopping")
 		d.holder.drain()

@@ -9,6 +9,7 @@ import (
 
 	"tandem/configs"
 	"tandem/healthcheck"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
 	vrrprunner "tandem/vrrp/runner"
@@ -59,6 +60,7 @@ type RouterStatus struct {
 	GroupWeight int             `json:"group_weight,omitempty"` // of what all its routers track
 	Ready       bool            `json:"ready,omitempty"`        // would be active if the others of the group were ready
 	Fault       string          `json:"fault,omitempty"`
+	Waits       time.Time       `json:"waits_until,omitzero"` // when startup_delay ends that keeps it out of its election
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
@@ -160,6 +162,11 @@ type RepairStatus struct {
 func (d *Director) Loaded(file, digest string, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	e := events.Event{Kind: events.Reload, To: "done", Cause: "configuration " + digest}
+	if d.loading.Loaded.IsZero() {
+		e.Kind, e.To = events.Start, ""
+	}
+	d.o.Events.Publish(e)
 	d.loading = ReloadStatus{File: file, Digest: digest, Loaded: at}
 }
 
@@ -168,6 +175,7 @@ func (d *Director) ReloadFailed(err error, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.loading.Failed, d.loading.Error = at, oneLine(err)
+	d.o.Events.Publish(events.Event{Kind: events.Reload, To: "refused", Cause: d.loading.Error})
 }
 
 // Snapshot copies the state of everything. It holds locks only while it copies
@@ -234,7 +242,7 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 	out.State = st.Role.State.String()
 	out.Cause, out.Since, out.Transitions = st.Role.Cause, st.Role.Since, st.Counters.BecameActive
 	out.Priority = st.Priority
-	out.Fault = r.gate.Fault()
+	out.Fault, out.Waits = r.gate.Fault(), r.gate.Waits()
 	out.Group, out.Ready = rc.Group, st.Role.Ready
 	if rc.Group != "" {
 		out.GroupWeight = r.gate.groups.Weight(idOf(rc))
