@@ -82,7 +82,11 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 			r.startGate(d.stopping)
 			continue
 		}
+		old := r.cfg.Name
 		r.cfg = rc
+		if old != rc.Name {
+			tellRenamed(d.o.Events, r, old)
+		}
 		r.gate.SetConfig(rc, d.ownAddress(cfg), trackedServices(cfg, rc))
 	}
 }

@@ -324,7 +324,7 @@ func (g *gate) setFault(cfg configs.VirtualRouter, fault string, waits time.Time
 	defer g.mu.Unlock()
 	old := g.fault
 	g.fault, g.waits = fault, waits
-	tellFault(g.events, cfg, old, fault)
+	tellFault(g.events, cfg, g.priority, old, fault)
 	return old != fault
 }
 

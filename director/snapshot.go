@@ -31,6 +31,7 @@ type Snapshot struct {
 	Conflicts []Conflict      `json:"conflicts,omitempty"`
 	Repairs   RepairStatus    `json:"repairs"`
 	Drops     []DropStatus    `json:"drops,omitempty"`
+	Hooks     []HookStatus    `json:"hooks,omitempty"` // in the order of the configuration
 	Problems  []string        `json:"problems,omitempty"`
 }
 
@@ -75,6 +76,21 @@ type DropStatus struct {
 	Interface string `json:"interface"`
 	Reason    string `json:"reason"` // a vrrp.DropReason
 	Packets   uint64 `json:"packets"`
+}
+
+// HookStatus is what became of a hook.
+type HookStatus struct {
+	Program   string    `json:"program"` // without its arguments
+	Events    []string  `json:"events"`
+	Running   string    `json:"running,omitempty"` // the event of the run that is on
+	Waiting   int       `json:"waiting"`           // states that it is still to be told
+	Merged    uint64    `json:"merged"`            // states that newer ones replaced
+	Runs      uint64    `json:"runs"`
+	Failures  uint64    `json:"failures"` // of the runs, those with another status than 0, or none
+	Timeouts  uint64    `json:"timeouts"` // of the failures, those that took too long
+	LastEvent string    `json:"last_event,omitempty"`
+	LastEnd   time.Time `json:"last_end,omitzero"`
+	LastError string    `json:"last_error,omitempty"` // of the last run; empty: it went well
 }
 
 // AuthStatus is how a router's advertisements are authenticated.

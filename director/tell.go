@@ -75,11 +75,20 @@ func (r *rivals) heard(at time.Time, cause string) {
 }
 
 // tellFault tells that a router stays out of its election, or does so no longer.
-func tellFault(log *events.Log, cfg configs.VirtualRouter, old, fault string) {
+func tellFault(log *events.Log, cfg configs.VirtualRouter, priority uint8, old, fault string) {
 	if fault != old {
-		log.Publish(events.Event{Kind: events.Fault, Router: cfg.Name, Group: cfg.Group,
+		log.Publish(events.Event{Kind: events.Fault, Router: cfg.Name, Group: cfg.Group, Priority: priority,
 			From: yesNo(old != ""), To: yesNo(fault != ""), Cause: fault})
 	}
+}
+
+// tellRenamed tells the state of a router that has another name than before: to
+// those who know only names it is a new one.
+func tellRenamed(log *events.Log, r *router, old string) {
+	e := events.Event{Kind: events.Role, Router: r.cfg.Name, Group: r.cfg.Group, Priority: r.gate.Priority(), Cause: "was called " + old}
+	e.To = r.election.Status().Role.State.String()
+	log.Publish(e)
+	tellFault(log, r.cfg, e.Priority, "", r.gate.Fault())
 }
 
 // tellPriority tells that a router elects with another priority.
