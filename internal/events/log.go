@@ -2,12 +2,17 @@ package events
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Kept is how many events a Log keeps.
 const Kept = 1000
+
+// maxCause is how many bytes of a cause are kept: the mistakes in a configuration
+// can be thousands.
+const maxCause = 2000
 
 // Log numbers events and keeps the latest Kept. Those who read it keep their own
 // place: a reader that is slow, or gone, costs nothing and delays nobody.
@@ -36,6 +41,9 @@ func (l *Log) Publish(e Event) {
 		e.At = time.Now()
 	}
 	e.At, e.Node = e.At.Round(0), l.node
+	if len(e.Cause) > maxCause {
+		e.Cause = strings.ToValidUTF8(e.Cause[:maxCause], "") + "…"
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -148,6 +149,14 @@ func TestManyPublishers(t *testing.T) {
 	}
 	if !slices.Equal(tapped, want) {
 		t.Errorf("the tap heard %d events, or not in order", len(tapped))
+	}
+}
+
+func TestLongCause(t *testing.T) {
+	l := New("lb1", nil)
+	l.Publish(Event{Kind: Reload, Cause: strings.Repeat("x", maxCause-1) + "ü and so on"})
+	if got := l.After(0)[0].Cause; got != strings.Repeat("x", maxCause-1)+"…" {
+		t.Errorf("%d bytes, ending in %q", len(got), got[len(got)-10:])
 	}
 }
 
