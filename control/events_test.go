@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,6 +103,11 @@ func TestFollowForLong(t *testing.T) {
 	path, log := serveEvents(t, func(s *Server) { s.http.ReadTimeout, s.http.WriteTimeout = limit, limit })
 	conn, r := follow(t, path)
 	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(3 * limit))
+	if line, err := r.ReadString('\n'); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("while nothing happens: %q, %v", line, err)
+	}
+	conn.SetReadDeadline(time.Time{})
 	for begin := time.Now(); time.Since(begin) < 5*limit; {
 		publish(log, 1)
 		if line, err := r.ReadString('\n'); err != nil {
