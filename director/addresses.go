@@ -144,7 +144,8 @@ func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bo
 func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have map[configs.VirtualAddress]bool) error {
 	var errs []error
 	for _, a := range drop {
-		if _, claimed := h.claims[a]; claimed {
+		_, claimed := h.claims[a]
+		if claimed {
 			if !slices.ContainsFunc(hold, func(b HeldAddress) bool { return b.Interface == a.Interface && b.Prefix.Addr() == a.Prefix.Addr() }) {
 				h.announcer.Cancel([]configs.VirtualAddress{a})
 			}
@@ -154,6 +155,9 @@ func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have 
 			h.mu.Unlock()
 		}
 		if !have[a] {
+			if claimed { // the kernel dropped it at the end of its lease
+				tellAddress(h.events, h.carrier(a), a, "gone", "absent")
+			}
 			continue
 		}
 		if err := h.addresses.Remove(a); err != nil {

@@ -368,6 +368,7 @@ type fakeElection struct {
 	id     RouterID
 	name   string
 	events ElectionEvents
+	roles  sync.Mutex // held while a role is reported: one at a time, and in order
 
 	mu     sync.Mutex
 	status vrrprunner.Status
@@ -482,6 +483,8 @@ func (e *fakeElection) Close() {
 // become reports a role, as the runner does: first the event, then the status.
 // An active one that the test does not tell otherwise advertises for ever.
 func (e *fakeElection) become(s vrrp.State, hold bool) {
+	e.roles.Lock()
+	defer e.roles.Unlock()
 	e.mu.Lock()
 	role := e.status.Role
 	role.State, role.Hold, role.Since = s, hold, time.Now()

@@ -78,7 +78,7 @@ func (g *groups) SetConfig(cfg *configs.Config) {
 		}
 		gr := byName[rc.Group]
 		if gr == nil {
-			gr = &group{name: rc.Group, interval: rc.AdvertInterval, rank: rank, names: make(map[RouterID]string)}
+			gr = &group{name: rc.Group, interval: rc.AdvertInterval, rank: rank, names: make(map[RouterID]string), told: vrrp.Init.String()}
 			if old := g.byName[rc.Group]; old != nil && old.interval == gr.interval && old.rank == gr.rank {
 				gr.core = old.core
 			} else {
@@ -230,7 +230,7 @@ func (g *groups) tell(gr *group, cause string) {
 	if state == gr.told {
 		return
 	}
-	g.events.Publish(events.Event{Kind: events.Group, Group: gr.name, From: cmp.Or(gr.told, "init"), To: state, Cause: cause})
+	g.events.Publish(events.Event{Kind: events.Group, Group: gr.name, From: gr.told, To: state, Cause: cause})
 	gr.told = state
 }
 

@@ -50,6 +50,7 @@ type world struct {
 	watched   []configs.Thing
 	things    map[configs.Thing]ThingState
 	events    *events.Log
+	heard     uint64 // the number of the last event that told has returned
 	// holding is what an announcer asks before it announces; nil: it does not.
 	holding func(netip.Addr, string) (va configs.VirtualAddress, held, fresh bool)
 }
