@@ -368,7 +368,7 @@ type fakeElection struct {
 	id     RouterID
 	name   string
 	events ElectionEvents
-	roles  sync.Mutex // held while a role is reported: one at a time, and in order
+	steps  sync.Mutex // held while the election does something: one thing at a time
 
 	mu     sync.Mutex
 	status vrrprunner.Status
@@ -411,24 +411,28 @@ func (e *fakeElection) note(what string) {
 
 func (e *fakeElection) Startup(primary netip.Addr) {
 	e.note("startup")
+	e.steps.Lock()
+	defer e.steps.Unlock()
 	e.mu.Lock()
 	e.status.PrimaryAddr = primary
 	joins := e.status.Role.State == vrrp.Init
 	e.mu.Unlock()
 	if joins {
-		e.become(vrrp.Backup, false)
+		e.report(vrrp.Backup, false)
 	}
 }
 
 func (e *fakeElection) Shutdown(_ string, handOver bool) {
 	e.note("shutdown")
+	e.steps.Lock()
+	defer e.steps.Unlock()
 	e.mu.Lock()
 	active, stuck := e.status.Role.State == vrrp.Active || e.status.Role.Hold, e.stuck
 	e.mu.Unlock()
 	if stuck {
 		return
 	}
-	e.become(vrrp.Init, handOver && active)
+	e.report(vrrp.Init, handOver && active)
 }
 
 func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
@@ -444,15 +448,19 @@ func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
 // TakeOver and Resign do what a real election does with them.
 func (e *fakeElection) TakeOver() {
 	e.note("take over")
+	e.steps.Lock()
+	defer e.steps.Unlock()
 	if e.Status().Role.Ready {
-		e.become(vrrp.Active, true)
+		e.report(vrrp.Active, true)
 	}
 }
 
 func (e *fakeElection) Resign(string) {
 	e.note("resign")
+	e.steps.Lock()
+	defer e.steps.Unlock()
 	if e.Status().Role.State == vrrp.Active {
-		e.become(vrrp.Backup, true)
+		e.report(vrrp.Backup, true)
 	}
 }
 
@@ -483,8 +491,13 @@ func (e *fakeElection) Close() {
 // become reports a role, as the runner does: first the event, then the status.
 // An active one that the test does not tell otherwise advertises for ever.
 func (e *fakeElection) become(s vrrp.State, hold bool) {
-	e.roles.Lock()
-	defer e.roles.Unlock()
+	e.steps.Lock()
+	defer e.steps.Unlock()
+	e.report(s, hold)
+}
+
+// report is the part of become that is one step.
+func (e *fakeElection) report(s vrrp.State, hold bool) {
 	e.mu.Lock()
 	role := e.status.Role
 	role.State, role.Hold, role.Since = s, hold, time.Now()
