@@ -34,6 +34,14 @@ func (w *world) told(kinds ...events.Kind) []string {
 	return out
 }
 
+// wantTold compares in any order: what happens comes from several goroutines.
+func wantTold(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	slices.Sort(got)
+	slices.Sort(want)
+	wantList(t, what, got, want...)
+}
+
 // loaded runs a director as the command does.
 func loaded(t *testing.T, w *world, cfg *configs.Config) *directing {
 	t.Helper()
@@ -68,48 +76,43 @@ func TestTold(t *testing.T) {
 
 		w.elections[idWeb].active()
 		after(sec(0.1))
-		wantList(t, "active", w.told(),
+		wantTold(t, "active", w.told(),
 			"router web: role backup -> active, priority 150", "router web: hold no -> yes",
 			"address 10.0.0.100/32 on eth0: address absent -> held", "sync master: sync stopped -> running")
 		after(sec(60))
-		wantList(t, "nothing happens", w.told(events.Role, events.Hold, events.Address, events.Verdict, events.Service))
+		wantTold(t, "nothing happens", w.told(events.Role, events.Hold, events.Address, events.Verdict, events.Service))
 
 		w.edit(func() { delete(w.addresses, vipWeb) })
 		after(sec(2))
-		wantList(t, "put back", w.told(), "address 10.0.0.100/32 on eth0: address gone -> held")
+		wantTold(t, "put back", w.told(), "address 10.0.0.100/32 on eth0: address gone -> held")
 
 		w.edit(func() {
 			w.servers[port("10.0.0.11:80")] = healthcheck.ReasonRefused
 			w.servers[port("10.0.0.12:80")] = healthcheck.ReasonRefused
 		})
 		after(sec(10))
-		got = w.told()
-		slices.Sort(got)
-		wantList(t, "servers die", got, "server 10.0.0.11:80 of http: verdict up -> down (refused)",
+		wantTold(t, "servers die", w.told(), "server 10.0.0.11:80 of http: verdict up -> down (refused)",
 			"server 10.0.0.12:80 of http: verdict up -> down (refused)", "service http: service served -> empty (no server is up)")
 		w.edit(func() { delete(w.servers, port("10.0.0.12:80")) })
 		after(sec(10))
-		got = w.told()
-		slices.Sort(got)
-		wantList(t, "one is back", got, "server 10.0.0.12:80 of http: verdict down -> up (ok)", "service http: service empty -> served")
+		wantTold(t, "one is back", w.told(), "server 10.0.0.12:80 of http: verdict down -> up (ok)", "service http: service empty -> served")
 
 		d.AddressClaimed(time.Now(), vipWeb.Prefix.Addr(), "eth0", "02:00:00:00:00:66")
 		d.AddressClaimed(time.Now(), vipWeb.Prefix.Addr(), "eth0", "02:00:00:00:00:66")
 		for range 100 {
 			w.elections[idWeb].events.Announce("rival 10.0.0.2 with priority 50")
 		}
-		wantList(t, "others", w.told(), "address 10.0.0.100 on eth0: conflict (claimed by 02:00:00:00:00:66)",
+		wantTold(t, "others", w.told(), "address 10.0.0.100 on eth0: conflict (claimed by 02:00:00:00:00:66)",
 			"router web: rival (rival 10.0.0.2 with priority 50)")
 
 		d.ReloadFailed(errInjected, time.Now())
 		d.Loaded("t.toml", "4567", time.Now())
-		wantList(t, "reloads", w.told(), "director lb1: reload refused (injected)", "director lb1: reload done (configuration 4567)")
+		wantTold(t, "reloads", w.told(), "director lb1: reload refused (injected)", "director lb1: reload done (configuration 4567)")
 
 		if err := d.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		got = w.told(events.Stopping, events.Role, events.Address)
-		wantList(t, "stop", got, "director lb1: stopping", "router web: role active -> init, priority 150",
+		wantTold(t, "stop", w.told(events.Stopping, events.Role, events.Address), "director lb1: stopping", "router web: role active -> init, priority 150",
 			"address 10.0.0.100/32 on eth0: address gone -> absent")
 	})
 }
@@ -120,24 +123,24 @@ func TestToldOfFaults(t *testing.T) {
 		d := loaded(t, w, config(t, rest))
 		file := configs.Thing{Kind: configs.TrackFile, File: "/f"}
 		after(sec(1))
-		wantList(t, "start", w.told(events.Fault, events.Track, events.Priority), "interface eth1 of router web: track unknown -> well")
+		wantTold(t, "start", w.told(events.Fault, events.Track, events.Priority), "interface eth1 of router web: track unknown -> well")
 		w.edit(func() { w.things[file] = ThingState{Known: true, Number: 2, Reason: "holds 2"} })
 		d.ThingsChanged()
 		after(sec(1))
-		wantList(t, "a weight", w.told(events.Fault, events.Track, events.Priority),
+		wantTold(t, "a weight", w.told(events.Fault, events.Track, events.Priority),
 			"file /f of router web: track unknown -> failed (holds 2)",
 			"router web: priority 150 -> 90 (configured 150, and the weights of what is tracked)")
 		w.edit(func() { w.links["eth1"] = Link{} })
 		d.LinksChanged()
 		after(sec(20))
-		wantList(t, "a fault", w.told(events.Fault, events.Track, events.Role),
+		wantTold(t, "a fault", w.told(events.Fault, events.Track, events.Role),
 			"interface eth1 of router web: track well -> failed (is down or has no carrier)",
 			"router web: fault no -> yes (interface eth1: is down or has no carrier)",
 			"router web: role backup -> init, priority 90")
 		w.edit(func() { w.links["eth1"] = Link{Up: true} })
 		d.LinksChanged()
 		after(sec(1))
-		wantList(t, "its end", w.told(events.Fault, events.Track, events.Role),
+		wantTold(t, "its end", w.told(events.Fault, events.Track, events.Role),
 			"interface eth1 of router web: track failed -> well", "router web: fault yes -> no", "router web: role init -> backup, priority 90")
 	})
 	bubble(t, "a router that is renamed", func(t *testing.T, w *world) {
@@ -147,9 +150,9 @@ func TestToldOfFaults(t *testing.T) {
 		if err := d.Reload(config(t, strings.Replace(routerWeb, `name = "web"`, `name = "www"`, 1))); err != nil {
 			t.Fatal(err)
 		}
-		wantList(t, "told", w.told(), "router www: role backup, priority 150 (was called web)")
+		wantTold(t, "told", w.told(), "router www: role backup, priority 150 (was called web)")
 		w.elections[idWeb].active()
-		wantList(t, "then", w.told(events.Role), "router www: role backup -> active, priority 150")
+		wantTold(t, "then", w.told(events.Role), "router www: role backup -> active, priority 150")
 	})
 }
 
@@ -158,16 +161,14 @@ func TestToldOfGroups(t *testing.T) {
 		grouped := strings.Replace(routerWeb, "vrid = 51", "vrid = 51\ngroup = \"site\"", 1) + strings.Replace(routerTwo, "vrid = 52", "vrid = 52\ngroup = \"site\"", 1)
 		d := loaded(t, w, config(t, grouped))
 		after(sec(1))
-		wantList(t, "start", w.told(events.Group), "group site: group init -> backup")
+		wantTold(t, "start", w.told(events.Group), "group site: group init -> backup")
 		w.elections[idWeb].ready()
 		w.elections[idTwo].ready()
 		after(sec(1))
-		got := w.told(events.Group, events.Decision)
-		slices.Sort(got)
-		wantList(t, "takes over", got, "group site: group backup -> active", "router two: decision take-over", "router web: decision take-over")
+		wantTold(t, "takes over", w.told(events.Group, events.Decision), "group site: group backup -> active", "router two: decision take-over", "router web: decision take-over")
 		w.elections[idTwo].become(vrrp.Backup, true)
 		after(sec(1))
-		wantList(t, "gives up", w.told(events.Group, events.Decision), "group site: group active -> backup",
+		wantTold(t, "gives up", w.told(events.Group, events.Decision), "group site: group active -> backup",
 			"router web: decision resign (two of the group gave its role up: )")
 		w.edit(func() { w.links["eth1"] = Link{} })
 		d.LinksChanged()
@@ -192,12 +193,12 @@ protocol = "udp"`, 1))
 	}
 	j.Judged(target, healthcheck.Verdict{State: healthcheck.Up, Detail: "carried traffic before"})
 	j.Judged(target, healthcheck.Verdict{State: healthcheck.Up, Reason: healthcheck.ReasonOK})
-	wantList(t, "both services", w.told(), "server 10.0.0.11:80 of http: verdict unknown -> up (carried traffic before)",
+	wantTold(t, "both services", w.told(), "server 10.0.0.11:80 of http: verdict unknown -> up (carried traffic before)",
 		"server 10.0.0.11:80 of again: verdict unknown -> up (carried traffic before)")
 	j.SetConfig(config(t, routerWeb+serviceWeb))
 	j.Judged(target, healthcheck.Verdict{State: healthcheck.Down, Reason: healthcheck.ReasonStatus, Detail: "503"})
-	wantList(t, "one is left", w.told(), "server 10.0.0.11:80 of http: verdict up -> down (status: 503)")
+	wantTold(t, "one is left", w.told(), "server 10.0.0.11:80 of http: verdict up -> down (status: 503)")
 	j.SetConfig(config(t, routerWeb))
 	j.Judged(target, healthcheck.Verdict{State: healthcheck.Up})
-	wantList(t, "none is left", w.told())
+	wantTold(t, "none is left", w.told())
 }
