@@ -21,7 +21,7 @@ import (
 const module = "tandem"
 
 // pure packages have no clock, socket, goroutine or logger.
-var pure = []string{"vrrp", "healthcheck", "ipvsctl", "configs", "internal/sim"}
+var pure = []string{"vrrp", "vrrp/transcript", "healthcheck", "ipvsctl", "configs", "internal/sim"}
 
 // seeded packages are pure and draw random numbers, but only from a seed.
 var seeded = []string{"internal/sim"}
