@@ -30,6 +30,7 @@ type network struct {
 	node   string // which director this is
 	links  *netif.Handle
 	log    *slog.Logger
+	record string // directory for what elections go through; empty: not recorded
 	// changed is told of link and address events, beside the director.
 	changed func()
 	wg      sync.WaitGroup
@@ -425,6 +426,10 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 	if err != nil {
 		return nil, err
 	}
+	_, endRecording, err := n.recording(r, c)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(n.ctx)
 	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
 	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
@@ -446,6 +451,7 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 		s.mu.Unlock()
 		cancel()
 		<-done
+		endRecording()
 	})
 	n.wg.Go(func() {
 		defer close(done)

@@ -31,7 +31,7 @@ import (
 )
 
 func runCommand(s *settings) *cobra.Command {
-	var level string
+	var level, record string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Be a director until told to stop",
@@ -46,9 +46,10 @@ file with a mistake is refused and the old one stays in force.`,
 			if err != nil {
 				return err
 			}
-			return s.run(cmd.Context(), log)
+			return s.run(cmd.Context(), log, record)
 		},
 	}
+	cmd.Flags().StringVar(&record, "record", "", "record what each election goes through in this `directory`, for a replay")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -72,7 +73,7 @@ func newLogger(level string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
 }
 
-func (s *settings) run(parent context.Context, log *slog.Logger) error {
+func (s *settings) run(parent context.Context, log *slog.Logger, record string) error {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -142,6 +143,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	})
 	net := newNetwork(self.Name, links, things.NetworkChanged, log)
 	defer net.close()
+	net.record = record
 	d, err := director.New(director.Options{
 		Node:        self.Name,
 		Config:      cfg,

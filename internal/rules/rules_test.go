@@ -46,7 +46,7 @@ var cores = []string{"vrrp", "healthcheck", "ipvsctl"}
 
 // edges do real IO. Package director imports none: they are its Options.
 var edges = []string{
-	"vrrp/wire", "healthcheck/probe", "ipvsctl/kernel",
+	"vrrp/wire", "vrrp/recorder", "healthcheck/probe", "ipvsctl/kernel",
 	"internal/netif", "internal/sysctl", "internal/realserver", "internal/ledger", "internal/program", "internal/track", "control",
 }
 
