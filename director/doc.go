@@ -21,8 +21,7 @@
 // What happens is published as events (tell.go), from wherever it happens.
 //
 // Locks are taken in this order: Director.changing, Director.mu, that of a
-// holder, balancer, gate, groups or judges, that of the books or of the events. None
-// is held while the network or
-// the kernel is asked for something; that of the books is while the ledger is
-// written.
+// holder, balancer, gate, groups or judges, that of the books or of the events.
+// None is held while the network or the kernel is asked for something; that of the
+// books is while the ledger is written.
 package director
