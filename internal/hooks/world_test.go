@@ -167,10 +167,6 @@ func (w *world) fault(router, to string) {
 	w.log.Publish(events.Event{Kind: events.Fault, Router: router, To: to, Cause: "interface eth0 is down"})
 }
 
-func (w *world) verdict(server, to string) {
-	w.log.Publish(events.Event{Kind: events.Verdict, Service: "http", Server: server, To: to})
-}
-
 // pass lets time pass.
 func pass(d time.Duration) {
 	time.Sleep(d)
