@@ -90,6 +90,9 @@ func (p *parser) reconfigure(pairs string) (vrrp.Event, error) {
 	if cfg.VRID != p.cfg.VRID {
 		return nil, fmt.Errorf("VRID %d cannot become %d", p.cfg.VRID, cfg.VRID)
 	}
+	if cfg.Addresses[0].Is4() != p.cfg.Addresses[0].Is4() {
+		return nil, fmt.Errorf("addresses of one family cannot become those of the other")
+	}
 	p.cfg = cfg
 	return vrrp.Reconfigure{Config: clone(cfg)}, nil
 }
