@@ -20,6 +20,7 @@ func check(c *Config, top place) {
 	checkServices(c, top.key("service"), vips)
 	checkTracks(c, routers)
 	checkGroups(c, routers)
+	checkHooks(c, top.key("hook"))
 }
 
 // first remembers the place of each key, to report the second of its kind.

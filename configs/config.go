@@ -15,6 +15,7 @@ type Config struct {
 	ConnectionSync ConnectionSync
 	Routers        []VirtualRouter // at least one
 	Services       []Service       // may be empty: a pair that only holds addresses
+	Hooks          []Hook          // at most 64
 	SysctlProfile  string          // "director" or "none"
 	ControlSocket  string          // absolute path of the control socket
 	ControlGroup   string          // group that may use it; empty: root only
@@ -56,6 +57,7 @@ type VirtualRouter struct {
 	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds; with version 2 1 s to 255 s in whole seconds
 	Failback       string           // "immediate", "delay" or "never"
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0
+	StartupDelay   time.Duration    // 0 to 10 min in whole milliseconds, from the start of the process
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
 	Auth           Auth             // the same for all, but for Window
 	Addresses      []VirtualAddress // 1 to 255; no address is in two routers

@@ -53,7 +53,14 @@ func TestDigest(t *testing.T) {
 	if ab != ba || ab == digest {
 		t.Errorf("digests %s and %s of the same routers in another order, %s without", ab, ba, digest)
 	}
+	const on, off = "[[hook]]\ncommand = [\"/on\"]\nevents = [\"active\", \"backup\"]\n", "[[hook]]\ncommand = [\"/off\"]\nevents = [\"fault\"]\n"
+	hooks := mustParse(t, "hooks.toml", []byte(data+on+off)).Digest()
+	sameHooks := mustParse(t, "hooks.toml", []byte(data+off+strings.Replace(on, `"active", "backup"`, `"backup", "active"`, 1))).Digest()
+	if hooks != sameHooks || hooks == digest {
+		t.Errorf("digests %s and %s of the same hooks in another order, %s without", hooks, sameHooks, digest)
+	}
 	for _, other := range []string{
+		replace("vrid      = 51", "vrid      = 51\nstartup_delay = \"1s\""),
 		replace("priority = 150", "priority = 151"),
 		replace(`"10.77.0.100"`, `"10.77.0.100/24"`),
 		replace("10.77.0.12:80\"", "10.77.0.12:80\"\nweight = 99"),

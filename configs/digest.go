@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,6 +40,10 @@ func (c *Config) sorted() *Config {
 		service.Virtual = sortedBy(service.Virtual, netip.AddrPort.Compare)
 		service.Flags = sortedBy(service.Flags, strings.Compare)
 		service.Servers = sortedBy(service.Servers, func(a, b Server) int { return a.Address.Compare(b.Address) })
+	}
+	s.Hooks = sortedBy(c.Hooks, func(a, b Hook) int { return strings.Compare(fmt.Sprint(a.ID()), fmt.Sprint(b.ID())) })
+	for i := range s.Hooks {
+		s.Hooks[i].Events = sortedBy(s.Hooks[i].Events, strings.Compare)
 	}
 	return &s
 }

@@ -8,8 +8,9 @@
 //
 // Reading has four steps. scan.go finds the line of every key, which the TOML
 // library does not tell. reader.go and values.go take values out of the decoded
-// tree and record what is wrong with them. sections.go, services.go and track.go
-// know the tables and their keys. check.go knows what must hold between them.
+// tree and record what is wrong with them. sections.go, services.go, track.go
+// and hook.go know the tables and their keys. check.go knows what must hold
+// between them.
 //
 // The package is pure: reading the file is the caller's job.
 package configs

@@ -108,11 +108,19 @@ func checkConfig(t *testing.T, c *Config) {
 				t.Errorf("track %+v", track)
 			}
 		}
+		if r.StartupDelay < 0 || r.StartupDelay > 10*time.Minute {
+			t.Errorf("startup delay %v", r.StartupDelay)
+		}
 		for _, a := range r.Addresses {
 			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
 				t.Errorf("address %+v", a)
 			}
 			vips[a.Prefix.Addr()] = true
+		}
+	}
+	for _, h := range c.Hooks {
+		if h.Command.Args()[0][0] != '/' || len(h.Events) == 0 || h.Timeout < 100*time.Millisecond || h.Timeout > maxHookTimeout {
+			t.Errorf("hook %+v", h)
 		}
 	}
 	for _, s := range c.Services {

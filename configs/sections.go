@@ -74,6 +74,9 @@ func parse(file string, data []byte) (*Config, map[string][]string, error) {
 	for _, t := range top.tables("service") {
 		c.Services = append(c.Services, readService(t))
 	}
+	for _, t := range top.tables("hook") {
+		c.Hooks = append(c.Hooks, readHook(t))
+	}
 	c.readHost(top)
 	top.done()
 	check(c, top.place)
@@ -128,6 +131,7 @@ func readElection(t *table, r *VirtualRouter) {
 	readVersion(t, r)
 	r.Failback = read(t, "failback", r.Failback, oneOf("delay", "immediate", "never"))
 	r.FailbackDelay = read(t, "failback_delay", r.FailbackDelay, span(time.Millisecond, 24*time.Hour, time.Millisecond))
+	r.StartupDelay = read(t, "startup_delay", r.StartupDelay, span(0, 10*time.Minute, time.Millisecond))
 	r.AddressLease = read(t, "address_lease", r.AddressLease, lease)
 	if t.has("failback_delay") && r.Failback != "delay" {
 		t.key("failback_delay").fail(fmt.Sprintf("has no effect with failback = %q", r.Failback),

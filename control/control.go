@@ -1,6 +1,7 @@
 // Package control is the daemon's unix socket: HTTP with JSON, for the
 // commands of this program and for others. GET /v1/status answers with the
-// snapshot of package director.
+// snapshot of package director, GET /v1/events with what happened, an event of
+// package events in each line.
 package control
 
 import (
@@ -30,6 +31,7 @@ type Server struct {
 	listener net.Listener
 	lock     *os.File // held for as long as this is the only server
 	http     *http.Server
+	mux      *http.ServeMux
 	ready    chan struct{}
 }
 
@@ -63,6 +65,7 @@ func Listen(path, group string, snapshot func() director.Snapshot, log *slog.Log
 	return &Server{
 		listener: l,
 		lock:     lock,
+		mux:      mux,
 		http: &http.Server{
 			Handler: mux, ReadTimeout: clientTimeout, WriteTimeout: clientTimeout, MaxHeaderBytes: maxHeader,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -178,29 +181,39 @@ var ErrNotRunning = errors.New("no tandem runs")
 // Status asks the daemon behind a control socket for its snapshot.
 func Status(ctx context.Context, path string) (director.Snapshot, error) {
 	var s director.Snapshot
+	resp, err := ask(ctx, path, "/v1/status")
+	if err != nil {
+		return s, err
+	}
+	defer resp.Body.Close()
+	const most = 64 << 20 // a snapshot of the largest table is far below
+	if err := json.NewDecoder(io.LimitReader(resp.Body, most)).Decode(&s); err != nil {
+		return director.Snapshot{}, fmt.Errorf("control socket %s: the answer is not a status: %w", path, err)
+	}
+	return s, nil
+}
+
+// ask makes a request and returns the good answer, whose body the caller closes.
+func ask(ctx context.Context, path, target string) (*http.Response, error) {
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		},
 		DisableKeepAlives: true,
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tandem/v1/status", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tandem"+target, nil)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return s, explain(path, err)
+		return nil, explain(path, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("control socket %s answers %s", path, resp.Status)
+		resp.Body.Close()
+		return nil, fmt.Errorf("control socket %s answers %s", path, resp.Status)
 	}
-	const most = 64 << 20 // a snapshot of the largest table is far below
-	if err := json.NewDecoder(io.LimitReader(resp.Body, most)).Decode(&s); err != nil {
-		return director.Snapshot{}, fmt.Errorf("control socket %s: the answer is not a status: %w", path, err)
-	}
-	return s, nil
+	return resp, nil
 }
 
 // explain says what a failed request means and what to do.

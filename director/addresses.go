@@ -77,6 +77,12 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 		h.mu.Unlock()
 		c.announced = 0
 	}
+	switch {
+	case !claimed:
+		tellAddress(h.events, h.routerOf(a.Router), va, "absent", "held")
+	case !have[va]:
+		tellAddress(h.events, h.routerOf(a.Router), va, "gone", "held")
+	}
 	have[va] = true
 	c.renewed, c.lease = now, a.Lease
 	h.claims[va] = c
@@ -84,6 +90,25 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 	h.ensured[va] = now
 	h.mu.Unlock()
 	return c.due(), nil
+}
+
+// routerOf is the name of a virtual router, and carrier that of the one that has
+// an address; empty if the configuration has it no longer.
+func (h *holder) routerOf(id RouterID) string {
+	return h.routerWith(func(r configs.VirtualRouter) bool { return idOf(r) == id })
+}
+
+func (h *holder) carrier(a configs.VirtualAddress) string {
+	return h.routerWith(func(r configs.VirtualRouter) bool { return slices.Contains(r.Addresses, a) })
+}
+
+func (h *holder) routerWith(f func(configs.VirtualRouter) bool) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := slices.IndexFunc(h.cfg.Routers, f); i >= 0 {
+		return h.cfg.Routers[i].Name
+	}
+	return ""
 }
 
 // due is when the lease is to be renewed; zero: never.
@@ -123,7 +148,8 @@ func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bo
 func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have map[configs.VirtualAddress]bool) error {
 	var errs []error
 	for _, a := range drop {
-		if _, claimed := h.claims[a]; claimed {
+		_, claimed := h.claims[a]
+		if claimed {
 			if !slices.ContainsFunc(hold, func(b HeldAddress) bool { return b.Interface == a.Interface && b.Prefix.Addr() == a.Prefix.Addr() }) {
 				h.announcer.Cancel([]configs.VirtualAddress{a})
 			}
@@ -133,6 +159,9 @@ func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have 
 			h.mu.Unlock()
 		}
 		if !have[a] {
+			if claimed { // the kernel dropped it at the end of its lease
+				tellAddress(h.events, h.carrier(a), a, "gone", "absent")
+			}
 			continue
 		}
 		if err := h.addresses.Remove(a); err != nil {
@@ -140,6 +169,7 @@ func (h *holder) remove(drop []configs.VirtualAddress, hold []HeldAddress, have 
 			continue
 		}
 		delete(have, a)
+		tellAddress(h.events, h.carrier(a), a, "held", "absent")
 		h.log.Info("address dropped", "address", a.Prefix, "interface", a.Interface)
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"tandem/configs"
 	"tandem/healthcheck"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 )
 
@@ -21,6 +23,7 @@ type balancer struct {
 	table    Table
 	verdicts func() map[healthcheck.Target]healthcheck.Verdict
 	books    *books
+	events   *events.Log
 	log      *slog.Logger
 
 	wake   chan struct{}
@@ -34,7 +37,9 @@ type balancer struct {
 	want    ipvsctl.Table // of the last pass that succeeded, nil before; replaced, never changed
 	repairs int
 
-	failed []ipvsctl.Op // of the loop's last pass, if it failed
+	// Only the loop's own goroutine uses these.
+	failed []ipvsctl.Op      // of the last pass, if it failed
+	told   map[string]string // whether a service is served, by its name, see served
 }
 
 const (
@@ -52,11 +57,13 @@ func newBalancer(o Options, books *books) *balancer {
 		table:    o.Table,
 		verdicts: func() map[healthcheck.Target]healthcheck.Verdict { return verdictsOf(o.Checks.Snapshot()) },
 		books:    books,
+		events:   o.Events,
 		log:      o.Log.With("part", "table"),
 		wake:     make(chan struct{}, 1),
 		passes:   passes{complaint: "the IPVS table is not as it should be"},
 		cfg:      o.Config,
 		owned:    make(map[ipvsctl.ServiceKey]bool),
+		told:     make(map[string]string),
 	}
 	for _, k := range books.owned.Services {
 		b.owned[k] = true
@@ -112,7 +119,8 @@ func (b *balancer) pass() error {
 	if before == nil {
 		before = have // of an earlier run
 	}
-	want := DesiredTable(cfg, b.verdicts(), before)
+	verdicts := b.verdicts()
+	want := DesiredTable(cfg, verdicts, before)
 
 	// A table that cannot be entered is programmed all the same; only a release
 	// after a crash will miss services then.
@@ -123,6 +131,7 @@ func (b *balancer) pass() error {
 	if err := b.apply(ops, drifted); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	b.tell(cfg, want, verdicts)
 	b.mu.Lock()
 	b.want = want
 	if drifted {
@@ -135,6 +144,20 @@ func (b *balancer) pass() error {
 		}
 	}
 	return errors.Join(append(errs, b.strike(want, have))...)
+}
+
+// tell tells which services have lost their last server, or have one again.
+func (b *balancer) tell(cfg *configs.Config, have ipvsctl.Table, verdicts map[healthcheck.Target]healthcheck.Verdict) {
+	told := make(map[string]string, len(cfg.Services))
+	for _, svc := range cfg.Services {
+		old := b.told[svc.Name]
+		state, cause := served(svc, have[Specs(svc)[0].ServiceKey], verdicts)
+		if state != "" && state != old {
+			b.events.Publish(events.Event{Kind: events.Service, Service: svc.Name, From: old, To: state, Cause: cause})
+		}
+		told[svc.Name] = cmp.Or(state, old)
+	}
+	b.told = told
 }
 
 // strike gives up what is neither wanted nor there any more: a service that

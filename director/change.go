@@ -75,13 +75,18 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 	}
 	maps.Copy(d.routers, made)
 	d.groups.SetConfig(cfg)
+	d.judges.SetConfig(cfg)
 	for _, rc := range cfg.Routers {
 		r := d.routers[idOf(rc)]
 		if made[idOf(rc)] != nil {
 			r.startGate(d.stopping)
 			continue
 		}
+		old := r.cfg.Name
 		r.cfg = rc
+		if old != rc.Name {
+			tellRenamed(d.o.Events, r, old)
+		}
 		r.gate.SetConfig(rc, d.ownAddress(cfg), trackedServices(cfg, rc))
 	}
 }
@@ -131,6 +136,7 @@ func (d *Director) handedOver(routers map[RouterID]*router) bool {
 func (d *Director) Stop() error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
+	d.tellStop()
 	if d.running() {
 		d.handOver(d.currentRouters(), "stopping")
 		d.holder.drain()

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"tandem/internal/events"
 )
 
 // Conflict is another host that claims, by ARP, a virtual IP that we hold.
@@ -52,6 +54,7 @@ func (d *Director) AddressClaimed(at time.Time, ip netip.Addr, interfaceName, ma
 	d.mu.Unlock()
 
 	if news {
+		d.o.Events.Publish(events.Event{Kind: events.Conflict, Address: ip.String(), Interface: interfaceName, Cause: "claimed by " + mac})
 		d.log.Error("another host claims a virtual IP that this director holds", "address", ip, "interface", interfaceName, "mac", mac)
 	}
 	if !defend {

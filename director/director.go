@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tandem/configs"
+	"tandem/healthcheck"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
 )
@@ -25,9 +27,11 @@ type Director struct {
 	holder   *holder
 	balancer *balancer
 	groups   *groups
+	judges   *judges
 	tuner    *tuner
 	started  time.Time
 
+	tellStop func()          // the first call tells that the director stops
 	stopping context.Context // done: Stop wants the loops to end
 	endLoops context.CancelFunc
 	ready    chan struct{}
@@ -75,7 +79,9 @@ func New(o Options) (*Director, error) {
 		return nil, err
 	}
 	d.holder = newHolder(o, books, d.fresh)
-	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Log)
+	d.tellStop = sync.OnceFunc(func() { o.Events.Publish(events.Event{Kind: events.Stopping}) })
+	d.judges = newJudges(o.Events, o.Config)
+	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Events, o.Log)
 	d.groups.SetConfig(o.Config)
 	d.stopping, d.endLoops = context.WithCancel(context.Background())
 	if err := o.Prepare(o.Config); err != nil {
@@ -104,14 +110,19 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 
 func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
 	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg), d.groups, d.o)
-	g.services = trackedServices(cfg, rc)
+	g.services, g.started = trackedServices(cfg, rc), d.started
+	told, rivals := telling{gate: g, log: d.o.Events}, rivals{gate: g, log: d.o.Events}
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
 		Role: func(role vrrp.Role) {
 			d.holder.SetRole(id, role)
 			d.groups.SetRole(id, role)
+			told.changed(role)
 		},
-		Announce: func(string) { d.holder.Announce(id) },
-		Heard:    g.Heard,
+		Announce: func(cause string) {
+			d.holder.Announce(id)
+			rivals.heard(time.Now(), cause)
+		},
+		Heard: g.Heard,
 	})
 	if err != nil {
 		return nil, err
@@ -257,8 +268,14 @@ func (d *Director) LinksChanged() {
 // holder looks whether they are as they should be.
 func (d *Director) AddressesChanged() { d.holder.Wake() }
 
-// VerdictChanged wakes the table, and the gates of routers that track services.
-func (d *Director) VerdictChanged() {
+// Judged takes a new verdict. It does not block.
+func (d *Director) Judged(t healthcheck.Target, v healthcheck.Verdict) {
+	d.judges.Judged(t, v)
+	d.verdictChanged()
+}
+
+// verdictChanged wakes the table, and the gates of routers that track services.
+func (d *Director) verdictChanged() {
 	d.balancer.Wake()
 	for _, r := range d.currentRouters() {
 		r.gate.VerdictChanged()

@@ -41,7 +41,7 @@ func newDirecting(t *testing.T, w *world, o Options) *directing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.edit(func() { w.judged = d.VerdictChanged })
+	w.edit(func() { w.judged = d.Judged })
 	return &directing{d, w, make(chan error, 1)}
 }
 

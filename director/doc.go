@@ -18,8 +18,10 @@
 // The package opens no socket: addresses, the IPVS table, sysctls and
 // announcements are interfaces in Options, which the command fills.
 //
+// What happens is published as events (tell.go), from wherever it happens.
+//
 // Locks are taken in this order: Director.changing, Director.mu, that of a
-// holder, balancer, gate or groups, that of the books. None is held while the network or
-// the kernel is asked for something; that of the books is while the ledger is
-// written.
+// holder, balancer, gate, groups or judges, that of the books or of the events.
+// None is held while the network or the kernel is asked for something; that of the
+// books is while the ledger is written.
 package director

@@ -15,6 +15,7 @@ import (
 
 	"tandem/configs"
 	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/events"
 )
 
 const (
@@ -31,9 +32,9 @@ const (
 )
 
 // gate decides when a virtual router takes part in its election, and with which
-// priority: its interfaces are up, what it tracks is well, and nobody outside
-// the election uses its addresses. It alone starts, shuts and reconfigures a
-// running election.
+// priority: its interfaces are up, what it tracks is well, the delay after the
+// start of the process is over, and nobody outside the election uses its
+// addresses. It alone starts, shuts and reconfigures a running election.
 //
 // An address is probed for (RFC 5227) only before the router joins, never
 // before a takeover: a takeover must not wait, and a dead director's kernel may
@@ -48,6 +49,8 @@ type gate struct {
 	things   Things
 	checks   *healthrunner.Runner
 	node     string
+	started  time.Time // the process, see configs.VirtualRouter.StartupDelay
+	events   *events.Log
 	log      *slog.Logger
 	kick     chan struct{}
 	heard    atomic.Bool // an advertisement since the gate was last shut
@@ -64,6 +67,8 @@ type gate struct {
 	services []configs.Service // that the router tracks
 	changed  bool              // the election was not told of cfg yet
 	fault    string            // why the router stays out; empty: it does not
+	waits    time.Time         // when startup_delay ends that keeps it out; zero: it does not
+	priority uint8             // that the election was told
 	tracked  Standing          // at the last look
 }
 
@@ -76,10 +81,13 @@ func newGate(cfg configs.VirtualRouter, own netip.Addr, groups *groups, o Option
 		things:  o.Things,
 		checks:  o.Checks,
 		node:    o.Node,
+		events:  o.Events,
 		log:     o.Log.With("part", "gate"),
 		kick:    make(chan struct{}, 1),
 		cfg:     cfg,
 		own:     own,
+
+		priority: electionConfig(cfg, o.Node).Priority,
 	}
 }
 
@@ -103,6 +111,21 @@ func (g *gate) Fault() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.fault
+}
+
+// Waits is when the delay after the start of the process ends that keeps the
+// router out of its election; zero: it does not.
+func (g *gate) Waits() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waits
+}
+
+// Priority is what the router elects with, weights included.
+func (g *gate) Priority() uint8 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.priority
 }
 
 // Tracked is what the tracked things made of the router at the last look.
@@ -197,6 +220,10 @@ func (g *gate) look(ctx context.Context) time.Duration {
 		}
 		return gateResync
 	}
+	if until := g.started.Add(cfg.StartupDelay); time.Now().Before(until) {
+		g.wait(cfg, until)
+		return min(time.Until(until), gateResync)
+	}
 	fault, err := g.occupied(ctx, cfg)
 	switch {
 	case ctx.Err() != nil:
@@ -226,6 +253,7 @@ func (g *gate) weigh(cfg configs.VirtualRouter, services []configs.Service, link
 	s := g.standing(cfg, services, links)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	tellTracked(g.events, cfg, g.tracked, s)
 	g.tracked = s.since(g.tracked, time.Now())
 	return g.tracked
 }
@@ -241,6 +269,13 @@ func (g *gate) reconfigure(cfg configs.VirtualRouter, changed bool, weight int) 
 	if c.Priority != before {
 		g.log.Warn("priority weighed", "router", cfg.Name, "priority", c.Priority, "configured", base)
 	}
+	g.mu.Lock()
+	told := g.priority
+	g.priority = c.Priority
+	g.mu.Unlock()
+	if told != c.Priority {
+		tellPriority(g.events, cfg, told, c.Priority, base)
+	}
 	if changed || c.Priority != before {
 		g.election.Reconfigure(cfg, c)
 	}
@@ -251,14 +286,9 @@ func (g *gate) reconfigure(cfg configs.VirtualRouter, changed bool, weight int) 
 func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	joined := g.primary.IsValid()
 	g.primary, g.unprobed = netip.Addr{}, 0
-	g.mu.Lock()
-	news := g.fault != fault
-	g.fault = fault
+	news := g.setFault(cfg, fault, time.Time{})
 	if joined {
 		g.heard.Store(false)
-	}
-	g.mu.Unlock()
-	if joined {
 		g.election.Shutdown(fault, handOver)
 	}
 	if news {
@@ -266,13 +296,31 @@ func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	}
 }
 
+// wait leaves a router out that has not joined yet, without a fault: a machine
+// that has just started listens until it has settled.
+func (g *gate) wait(cfg configs.VirtualRouter, until time.Time) {
+	if g.Waits().IsZero() {
+		g.log.Info("waiting before it joins the election", "router", cfg.Name, "startup_delay", cfg.StartupDelay)
+	}
+	g.setFault(cfg, "", until)
+}
+
 // open lets the router take part, or tells it its new primary address.
 func (g *gate) open(primary netip.Addr) {
 	g.primary, g.unprobed = primary, 0
-	g.mu.Lock()
-	g.fault = ""
-	g.mu.Unlock()
+	g.setFault(g.config(), "", time.Time{})
 	g.election.Startup(primary)
+}
+
+// setFault takes down why the router stays out, and says whether the fault is
+// another one than before.
+func (g *gate) setFault(cfg configs.VirtualRouter, fault string, waits time.Time) (news bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.fault
+	g.fault, g.waits = fault, waits
+	tellFault(g.events, cfg, g.priority, old, fault)
+	return old != fault
 }
 
 // linkFault is why a router's interfaces do not allow it to run, in words. own is

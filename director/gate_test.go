@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tandem/configs"
+	"tandem/internal/events"
 	"tandem/vrrp"
 )
 
@@ -38,7 +39,7 @@ func gateOf(t *testing.T, w *world, cfg configs.VirtualRouter) *gating {
 
 // noGroups has no group: every router is alone.
 func noGroups() *groups {
-	return newGroups("lb1", func(RouterID) Election { return nil }, func(RouterID) {}, quietLog())
+	return newGroups("lb1", func(RouterID) Election { return nil }, func(RouterID) {}, events.New("lb1", nil), quietLog())
 }
 
 func (g *gating) state() string { return g.e.Status().Role.State.String() }

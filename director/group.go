@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tandem/configs"
+	"tandem/internal/events"
 	"tandem/vrrp"
 )
 
@@ -21,6 +22,7 @@ type groups struct {
 	node     string
 	election func(RouterID) Election // nil: it does not run
 	kick     func(RouterID)          // has a router's gate look again; does not block
+	events   *events.Log
 	log      *slog.Logger
 	wake     chan struct{}
 
@@ -39,6 +41,7 @@ type group struct {
 	core     *vrrp.Group
 	members  []RouterID // in the order of the configuration
 	names    map[RouterID]string
+	told     string // the state that was told last
 }
 
 // finding is what the gate of a router found.
@@ -47,11 +50,12 @@ type finding struct {
 	weight int    // of what it tracks
 }
 
-func newGroups(node string, election func(RouterID) Election, kick func(RouterID), log *slog.Logger) *groups {
+func newGroups(node string, election func(RouterID) Election, kick func(RouterID), events *events.Log, log *slog.Logger) *groups {
 	return &groups{
 		node:     node,
 		election: election,
 		kick:     kick,
+		events:   events,
 		log:      log.With("part", "groups"),
 		wake:     make(chan struct{}, 1),
 		byName:   make(map[string]*group),
@@ -74,11 +78,14 @@ func (g *groups) SetConfig(cfg *configs.Config) {
 		}
 		gr := byName[rc.Group]
 		if gr == nil {
-			gr = &group{name: rc.Group, interval: rc.AdvertInterval, rank: rank, names: make(map[RouterID]string)}
+			gr = &group{name: rc.Group, interval: rc.AdvertInterval, rank: rank, names: make(map[RouterID]string), told: vrrp.Init.String()}
 			if old := g.byName[rc.Group]; old != nil && old.interval == gr.interval && old.rank == gr.rank {
 				gr.core = old.core
 			} else {
 				gr.core = vrrp.NewGroup(gr.interval, gr.rank)
+			}
+			if old := g.byName[rc.Group]; old != nil {
+				gr.told = old.told
 			}
 			byName[rc.Group] = gr
 		}
@@ -110,7 +117,8 @@ func (g *groups) SetRole(id RouterID, r vrrp.Role) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.roles[id] = r
-	if g.of[id] != nil {
+	if gr := g.of[id]; gr != nil {
+		g.tell(gr, r.Cause)
 		g.poke()
 	}
 }
@@ -134,6 +142,7 @@ func (g *groups) Found(id RouterID, f finding) (others string, weight int) {
 		g.mu.Unlock()
 		return "", f.weight
 	}
+	g.tell(gr, f.fault)
 	members := slices.Clone(gr.members)
 	var faults []string
 	for _, m := range members {
@@ -176,7 +185,8 @@ func (g *groups) Run(ctx context.Context) error {
 // elections' inboxes.
 func (g *groups) pass(at time.Time) (again time.Time) {
 	type order struct {
-		id RouterID
+		id    RouterID
+		group string
 		vrrp.Order
 	}
 	var orders []order
@@ -192,7 +202,7 @@ func (g *groups) pass(at time.Time) (again time.Time) {
 		list, next := gr.core.Step(at, members)
 		again = earliest(again, next)
 		for _, o := range list {
-			orders = append(orders, order{ids[o.Name], o})
+			orders = append(orders, order{ids[o.Name], gr.name, o})
 		}
 	}
 	g.mu.Unlock()
@@ -202,6 +212,7 @@ func (g *groups) pass(at time.Time) (again time.Time) {
 		if e == nil {
 			continue // closed meanwhile
 		}
+		tellDecision(g.events, o.group, o.Order)
 		switch ev := o.Event.(type) {
 		case vrrp.TakeOver:
 			e.TakeOver()
@@ -211,6 +222,33 @@ func (g *groups) pass(at time.Time) (again time.Time) {
 		}
 	}
 	return again
+}
+
+// tell tells the state of a group, if it is new. The caller holds g.mu.
+func (g *groups) tell(gr *group, cause string) {
+	state := g.state(gr)
+	if state == gr.told {
+		return
+	}
+	g.events.Publish(events.Event{Kind: events.Group, Group: gr.name, From: gr.told, To: state, Cause: cause})
+	gr.told = state
+}
+
+// state is that of all routers of a group together: fault if one has a fault,
+// active or backup if all are. The caller holds g.mu.
+func (g *groups) state(gr *group) string {
+	is := func(s vrrp.State) func(RouterID) bool {
+		return func(m RouterID) bool { return g.roles[m].State == s }
+	}
+	switch {
+	case slices.ContainsFunc(gr.members, func(m RouterID) bool { return g.found[m].fault != "" }):
+		return "fault"
+	case slices.ContainsFunc(gr.members, is(vrrp.Init)):
+		return vrrp.Init.String()
+	case slices.ContainsFunc(gr.members, is(vrrp.Backup)):
+		return vrrp.Backup.String()
+	}
+	return vrrp.Active.String()
 }
 
 // Weight is what all tracked things of a router's group add to its priority.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tandem/configs"
+	"tandem/internal/events"
 	"tandem/vrrp"
 )
 
@@ -25,8 +26,9 @@ type holder struct {
 	// fresh says whether a router's election is alive now; see Director.fresh. An
 	// address is added and its lease renewed only then, so that a process that was
 	// frozen does not take addresses back on the strength of an old role.
-	fresh func(RouterID, vrrp.Role) bool
-	log   *slog.Logger
+	fresh  func(RouterID, vrrp.Role) bool
+	events *events.Log
+	log    *slog.Logger
 
 	wake   chan struct{}
 	passes passes
@@ -73,6 +75,7 @@ func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *h
 		daemons:   o.Sync,
 		books:     books,
 		fresh:     fresh,
+		events:    o.Events,
 		log:       o.Log.With("part", "addresses"),
 		wake:      make(chan struct{}, 1),
 		passes:    passes{complaint: "the kernel's addresses or sync daemons are not as they should be"},
@@ -274,6 +277,7 @@ func (h *holder) startDaemons(want map[SyncRole]SyncDaemon) (map[SyncRole]SyncDa
 			continue
 		}
 		running[role] = d
+		tellSync(h.events, role, d, "stopped", "running")
 		h.log.Info("connection sync started", "role", role, "interface", d.Interface, "id", d.ID)
 	}
 	return running, errors.Join(errs...)
@@ -284,7 +288,7 @@ func (h *holder) stopDaemons(running, want map[SyncRole]SyncDaemon) error {
 	running = maps.Clone(running)
 	var errs []error
 	for _, role := range []SyncRole{SyncMaster, SyncBackup} {
-		_, runs := running[role]
+		d, runs := running[role]
 		if _, wanted := want[role]; !runs || wanted {
 			continue
 		}
@@ -293,6 +297,7 @@ func (h *holder) stopDaemons(running, want map[SyncRole]SyncDaemon) error {
 			continue
 		}
 		delete(running, role)
+		tellSync(h.events, role, d, "running", "stopped")
 		h.log.Info("connection sync stopped", "role", role)
 	}
 	h.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"tandem/configs"
 	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
 	vrrprunner "tandem/vrrp/runner"
@@ -43,6 +44,9 @@ type Options struct {
 	// NewElection runs the election of a virtual router until it is closed. No
 	// two with the same RouterID run at a time.
 	NewElection func(configs.VirtualRouter, vrrp.Config, ElectionEvents) (Election, error)
+
+	// Events is told of everything that happens.
+	Events *events.Log
 
 	Log *slog.Logger
 }

@@ -9,6 +9,7 @@ import (
 
 	"tandem/configs"
 	"tandem/healthcheck"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 	"tandem/vrrp"
 	vrrprunner "tandem/vrrp/runner"
@@ -30,6 +31,7 @@ type Snapshot struct {
 	Conflicts []Conflict      `json:"conflicts,omitempty"`
 	Repairs   RepairStatus    `json:"repairs"`
 	Drops     []DropStatus    `json:"drops,omitempty"`
+	Hooks     []HookStatus    `json:"hooks,omitempty"` // in the order of the configuration
 	Problems  []string        `json:"problems,omitempty"`
 	NoIPVS    bool            `json:"no_ipvs,omitempty"` // the kernel has no IPVS, and nothing needs it
 }
@@ -60,6 +62,7 @@ type RouterStatus struct {
 	GroupWeight int             `json:"group_weight,omitempty"` // of what all its routers track
 	Ready       bool            `json:"ready,omitempty"`        // would be active if the others of the group were ready
 	Fault       string          `json:"fault,omitempty"`
+	Waits       time.Time       `json:"waits_until,omitzero"` // when startup_delay ends that keeps it out of its election
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
 	Adverts     AdvertStatus    `json:"adverts"`
@@ -74,6 +77,21 @@ type DropStatus struct {
 	Interface string `json:"interface"`
 	Reason    string `json:"reason"` // a vrrp.DropReason
 	Packets   uint64 `json:"packets"`
+}
+
+// HookStatus is what became of a hook.
+type HookStatus struct {
+	Program   string    `json:"program"` // without its arguments
+	Events    []string  `json:"events"`
+	Running   string    `json:"running,omitempty"` // the event of the run that is on
+	Waiting   int       `json:"waiting"`           // states that it is still to be told
+	Merged    uint64    `json:"merged"`            // states that newer ones replaced
+	Runs      uint64    `json:"runs"`
+	Failures  uint64    `json:"failures"` // of the runs, those with another status than 0, or none
+	Timeouts  uint64    `json:"timeouts"` // of the failures, those that took too long
+	LastEvent string    `json:"last_event,omitempty"`
+	LastEnd   time.Time `json:"last_end,omitzero"`
+	LastError string    `json:"last_error,omitempty"` // of the last run; empty: it went well
 }
 
 // AuthStatus is how a router's advertisements are authenticated.
@@ -161,6 +179,11 @@ type RepairStatus struct {
 func (d *Director) Loaded(file, digest string, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	e := events.Event{Kind: events.Reload, To: "done", Cause: "configuration " + digest}
+	if d.loading.Loaded.IsZero() {
+		e.Kind, e.To = events.Start, ""
+	}
+	d.o.Events.Publish(e)
 	d.loading = ReloadStatus{File: file, Digest: digest, Loaded: at}
 }
 
@@ -169,6 +192,7 @@ func (d *Director) ReloadFailed(err error, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.loading.Failed, d.loading.Error = at, oneLine(err)
+	d.o.Events.Publish(events.Event{Kind: events.Reload, To: "refused", Cause: d.loading.Error})
 }
 
 // Snapshot copies the state of everything. It holds locks only while it copies
@@ -235,7 +259,7 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 	out.State = st.Role.State.String()
 	out.Cause, out.Since, out.Transitions = st.Role.Cause, st.Role.Since, st.Counters.BecameActive
 	out.Priority = st.Priority
-	out.Fault = r.gate.Fault()
+	out.Fault, out.Waits = r.gate.Fault(), r.gate.Waits()
 	out.Group, out.Ready = rc.Group, st.Role.Ready
 	if rc.Group != "" {
 		out.GroupWeight = r.gate.groups.Weight(idOf(rc))

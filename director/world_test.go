@@ -18,6 +18,7 @@ import (
 	"tandem/configs"
 	"tandem/healthcheck"
 	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/events"
 	"tandem/ipvsctl"
 )
 
@@ -45,9 +46,11 @@ type world struct {
 	repeating map[configs.VirtualAddress]bool
 	elections map[RouterID]*fakeElection
 	servers   map[netip.AddrPort]healthcheck.Reason
-	judged    func() // hears of new verdicts
+	judged    func(healthcheck.Target, healthcheck.Verdict) // hears of new verdicts
 	watched   []configs.Thing
 	things    map[configs.Thing]ThingState
+	events    *events.Log
+	heard     uint64 // the number of the last event that told has returned
 	// holding is what an announcer asks before it announces; nil: it does not.
 	holding func(netip.Addr, string) (va configs.VirtualAddress, held, fresh bool)
 }
@@ -66,6 +69,7 @@ func newWorld(t *testing.T) *world {
 		elections: map[RouterID]*fakeElection{},
 		servers:   map[netip.AddrPort]healthcheck.Reason{},
 		things:    map[configs.Thing]ThingState{},
+		events:    events.New("lb1", nil),
 	}
 }
 
@@ -203,6 +207,7 @@ func (w *world) options(cfg *configs.Config) Options {
 		Prepare:     func(...*configs.Config) error { w.mu.Lock(); defer w.mu.Unlock(); return w.do("prepare") },
 		Drops:       func() []DropStatus { return []DropStatus{{Interface: "eth0", Reason: "bad-ttl", Packets: 7}} },
 		NewElection: w.newElection,
+		Events:      w.events,
 		Log:         quietLog(),
 	}
 }
@@ -220,7 +225,7 @@ func (w *world) checks() *healthrunner.Runner {
 			}
 			return healthcheck.Result{Reason: reason, Latency: time.Millisecond}
 		},
-		OnVerdict: func(healthcheck.Target, healthcheck.Verdict) { w.judged() },
+		OnVerdict: func(t healthcheck.Target, v healthcheck.Verdict) { w.judged(t, v) },
 	})
 }
 

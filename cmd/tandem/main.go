@@ -67,7 +67,7 @@ func command() *cobra.Command {
 	f.StringVar(&s.stateDir, "state-dir", "/run/tandem", "`directory` for what a crash must not forget; a reboot may empty it")
 	f.StringVar(&s.socket, "socket", "", "`path` of the control socket (default: what the configuration says)")
 	root.AddCommand(
-		runCommand(s), checkCommand(s), planCommand(s), statusCommand(s),
+		runCommand(s), checkCommand(s), planCommand(s), statusCommand(s), eventsCommand(s),
 		realserverCommand(s), releaseCommand(s), versionCommand(),
 	)
 	return root

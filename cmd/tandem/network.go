@@ -33,6 +33,7 @@ type network struct {
 	node   string // which director this is
 	links  *netif.Handle
 	log    *slog.Logger
+	record string // directory for what elections go through; empty: not recorded
 	// changed is told of link and address events, beside the director.
 	changed func()
 	wg      sync.WaitGroup
@@ -507,16 +508,22 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 	if err != nil {
 		return nil, err
 	}
+	record, endRecording, err := n.recording(r, c)
+	if err != nil {
+		return nil, err
+	}
 	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
 	e.Runner = n.loop.Add(r.Name, c, vrrprunner.Options{
 		Queue:      s.conn.Queue,
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
+		Record:     record,
 	})
 	s.elections[r.VRID].Store(e)
 	e.close = sync.OnceFunc(func() {
 		s.elections[r.VRID].CompareAndSwap(e, nil)
 		e.Runner.Close()
+		endRecording()
 	})
 	return e, nil
 }

@@ -21,14 +21,17 @@ import (
 	"tandem/healthcheck"
 	"tandem/healthcheck/probe"
 	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/events"
+	"tandem/internal/hooks"
 	"tandem/internal/netif"
+	"tandem/internal/program"
 	"tandem/internal/realtime"
 	"tandem/internal/task"
 	"tandem/internal/track"
 )
 
 func runCommand(s *settings) *cobra.Command {
-	var level string
+	var level, record string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Be a director until told to stop",
@@ -43,9 +46,10 @@ file with a mistake is refused and the old one stays in force.`,
 			if err != nil {
 				return err
 			}
-			return s.run(cmd.Context(), log)
+			return s.run(cmd.Context(), log, record)
 		},
 	}
+	cmd.Flags().StringVar(&record, "record", "", "record what each election goes through in this `directory`, for a replay")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -69,7 +73,7 @@ func newLogger(level string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
 }
 
-func (s *settings) run(parent context.Context, log *slog.Logger) error {
+func (s *settings) run(parent context.Context, log *slog.Logger, record string) error {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -85,6 +89,8 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
+	notify := hooks.New(cfg, hooks.Options{Start: program.Start, Log: log.With("part", "hooks")})
+	happened := events.New(self.Name, notify.Offer)
 	// The control socket is first: only one tandem may get past it.
 	var running atomic.Pointer[director.Director]
 	var table *balancing // set before running is
@@ -94,7 +100,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 			snap = d.Snapshot(time.Now())
 			snap.NoIPVS = table.absent()
 		}
-		snap.Version = version
+		snap.Version, snap.Hooks = version, notify.Status()
 		return snap
 	}
 	socket := cfg.ControlSocket
@@ -106,6 +112,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer ctl.Close()
+	ctl.ServeEvents(happened)
 
 	owned, err := s.ledger().Load()
 	if err != nil {
@@ -123,9 +130,9 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 
 	checks := healthrunner.New(healthrunner.Options{
 		Probe: probe.Probe,
-		OnVerdict: func(healthcheck.Target, healthcheck.Verdict) {
+		OnVerdict: func(t healthcheck.Target, v healthcheck.Verdict) {
 			if d := running.Load(); d != nil {
-				d.VerdictChanged()
+				d.Judged(t, v)
 			}
 		},
 		Log: log.With("part", "checks"),
@@ -144,6 +151,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer net.close()
+	net.record = record
 	d, err := director.New(director.Options{
 		Node:        self.Name,
 		Config:      cfg,
@@ -161,6 +169,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Prepare:     net.prepare,
 		Drops:       net.drops,
 		NewElection: net.newElection,
+		Events:      happened,
 		Log:         log,
 	})
 	if err != nil {
@@ -170,23 +179,46 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 	net.attach(d)
 	running.Store(d)
 
-	signals := s.watchSignals(ctx, log, d, table, cfg, func() { cancel() })
+	work := work{Director: d, hooks: notify}
+	signals := s.watchSignals(ctx, log, work, table, cfg, func() { cancel() })
 	ready := func() { log.Info("ready", "version", version, "config", s.config, "digest", cfg.Digest()) }
 	// A process that fails in one part is well enough to hand over.
 	failed := func(err error) {
 		log.Error("giving up the role, because a part failed", "err", err)
-		if err := d.Stop(); err != nil {
+		if err := work.Stop(); err != nil {
 			log.Error("not everything could be taken back; tandem release does it", "err", err)
 		}
 	}
-	err = task.Serve(ctx, log, ready, failed, checks, things, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
+	err = task.Serve(ctx, log, ready, failed, checks, things, notify, d, ctl, net, task.Watchdog{Alive: d.Alive, Log: log})
 	cancel()
 	return errors.Join(err, <-signals)
 }
 
+// work is the director and those who are told what it does.
+type work struct {
+	*director.Director
+	hooks *hooks.Hooks
+}
+
+// Stop stops the director and has hooks told everything, each of which may take its
+// timeout for that.
+func (w work) Stop() error {
+	defer w.hooks.Drain()
+	return w.Director.Stop()
+}
+
+// Reload puts a configuration in place, hooks included.
+func (w work) Reload(cfg *configs.Config) error {
+	if err := w.Director.Reload(cfg); err != nil {
+		return err
+	}
+	w.hooks.SetConfig(cfg)
+	return nil
+}
+
 // watchSignals carries out signals, and sends the result of the stop when ctx is
 // done.
-func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *director.Director, table *balancing, started *configs.Config, cancel func()) <-chan error {
+func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d work, table *balancing, started *configs.Config, cancel func()) <-chan error {
 	// Two channels: reloads, of which one more may wait, must not fill the one that
 	// a stop comes by.
 	hangups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
@@ -216,7 +248,7 @@ func (s *settings) watchSignals(ctx context.Context, log *slog.Logger, d *direct
 
 // stop hands over and takes back. A second signal ends the process at once: the
 // leases and `tandem release` clean up.
-func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error {
+func stop(d work, again <-chan os.Signal, log *slog.Logger) error {
 	done := make(chan error, 1)
 	go func() { done <- d.Stop() }()
 	select {
@@ -232,7 +264,7 @@ func stop(d *director.Director, again <-chan os.Signal, log *slog.Logger) error 
 
 // reload reads the configuration again. Whatever is wrong with the new one, the
 // old one runs on. started is the one that the process started with.
-func (s *settings) reload(log *slog.Logger, d *director.Director, table *balancing, started *configs.Config) {
+func (s *settings) reload(log *slog.Logger, d work, table *balancing, started *configs.Config) {
 	task.Reloading(log)
 	defer task.Notify(log, daemon.SdNotifyReady)
 	cfg, err := s.load()

@@ -89,6 +89,9 @@ func renderStatus(out io.Writer, s director.Snapshot) error {
 	if len(s.Drops) > 0 {
 		fmt.Fprintf(w, "packets dropped\t%s\n", dropsInWords(s.Drops))
 	}
+	for _, h := range s.Hooks {
+		fmt.Fprintf(w, "hook %s\t%s\n", h.Program, hookInWords(s.At, h))
+	}
 	if len(s.Foreign) > 0 {
 		fmt.Fprintf(w, "services of others, left alone\t%s\n", strings.Join(s.Foreign, ", "))
 	}
@@ -103,6 +106,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	}
 	if r.Fault != "" {
 		fmt.Fprintf(w, "  FAULT\t%s\n", r.Fault)
+	}
+	if !r.Waits.IsZero() {
+		fmt.Fprintf(w, "  waits\tstartup_delay, %s left\n", age(r.Waits, at))
 	}
 	if r.Group != "" {
 		fmt.Fprintf(w, "  group\t%s\n", groupInWords(r))
@@ -209,6 +215,32 @@ func dropsInWords(drops []director.DropStatus) string {
 		words = append(words, fmt.Sprintf("%d %s on %s", d.Packets, d.Reason, d.Interface))
 	}
 	return strings.Join(words, ", ")
+}
+
+func hookInWords(at time.Time, h director.HookStatus) string {
+	words := count(int(h.Runs), "run")
+	if h.Failures > 0 {
+		words += fmt.Sprintf(", %d failed", h.Failures)
+	}
+	if h.Timeouts > 0 {
+		words += fmt.Sprintf(", %d of them after the timeout", h.Timeouts)
+	}
+	if h.Merged > 0 {
+		words += fmt.Sprintf(", %d skipped for newer states", h.Merged)
+	}
+	if h.Running != "" {
+		words += "; runs for " + h.Running
+	}
+	if h.Waiting > 0 {
+		words += fmt.Sprintf("; %d wait", h.Waiting)
+	}
+	switch {
+	case h.LastError != "":
+		words += fmt.Sprintf("; FAILED for %s %s ago: %s", h.LastEvent, age(at, h.LastEnd), h.LastError)
+	case h.LastEvent != "":
+		words += fmt.Sprintf("; the last for %s %s ago", h.LastEvent, age(at, h.LastEnd))
+	}
+	return words
 }
 
 func verdictInWords(at time.Time, s director.ServerStatus) string {

@@ -62,6 +62,11 @@ func richSnapshot() director.Snapshot {
 				Track:     []director.TrackStatus{{Thing: "file /etc/tandem/maintenance", State: "failed", Fault: true, Reason: "holds 1", Since: ago(20 * time.Millisecond)}},
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
 			},
+			{
+				Name: "ntp", VRID: 54, Interface: "eth2", State: "init", Since: ago(20 * time.Second), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
+				Waits:     at.Add(9500 * time.Millisecond),
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.123/32"), Interface: "eth2"}},
+			},
 		},
 		Services: []director.ServiceStatus{
 			{
@@ -69,6 +74,11 @@ func richSnapshot() director.Snapshot {
 				Servers: []director.ServerStatus{up, down, fresh},
 			},
 			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("10.2.0.53:53"), Scheduler: "mh", Forwarding: "masquerade"},
+		},
+		Hooks: []director.HookStatus{
+			{Program: "/usr/lib/tandem/on-role", Runs: 12, Failures: 3, Timeouts: 1, Merged: 4, Waiting: 1, Running: "backup", LastEvent: "active", LastEnd: ago(2 * time.Second), LastError: "exit status 1: no route"},
+			{Program: "/usr/lib/tandem/on-pool", Runs: 1, LastEvent: "server-down", LastEnd: ago(time.Minute)},
+			{Program: "/usr/lib/tandem/on-stop"},
 		},
 		Foreign:   []string{"tcp 10.0.0.7:25", "udp 10.0.0.7:69"},
 		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
@@ -89,7 +99,7 @@ func TestRenderStatus(t *testing.T) {
 
 func TestRenderQuietStatus(t *testing.T) {
 	s := richSnapshot()
-	s.Problems, s.Conflicts, s.Foreign, s.Services, s.Drops, s.Repairs = nil, nil, nil, nil, nil, director.RepairStatus{}
+	s.Problems, s.Conflicts, s.Foreign, s.Services, s.Drops, s.Hooks, s.Repairs = nil, nil, nil, nil, nil, nil, director.RepairStatus{}
 	s.Routers, s.Sync = s.Routers[:1], director.SyncStatus{Mode: "off"}
 	var out bytes.Buffer
 	if err := renderStatus(&out, s); err != nil {

@@ -21,7 +21,7 @@ import (
 const module = "tandem"
 
 // pure packages have no clock, socket, goroutine or logger.
-var pure = []string{"vrrp", "healthcheck", "ipvsctl", "configs", "internal/sim"}
+var pure = []string{"vrrp", "vrrp/transcript", "healthcheck", "ipvsctl", "configs", "internal/sim"}
 
 // seeded packages are pure and draw random numbers, but only from a seed.
 var seeded = []string{"internal/sim"}
@@ -46,8 +46,8 @@ var cores = []string{"vrrp", "healthcheck", "ipvsctl"}
 
 // edges do real IO. Package director imports none: they are its Options.
 var edges = []string{
-	"vrrp/wire", "healthcheck/probe", "ipvsctl/kernel",
-	"internal/netif", "internal/sysctl", "internal/realserver", "internal/ledger", "internal/track", "internal/realtime", "control",
+	"vrrp/wire", "vrrp/recorder", "healthcheck/probe", "ipvsctl/kernel",
+	"internal/netif", "internal/sysctl", "internal/realserver", "internal/ledger", "internal/program", "internal/track", "internal/realtime", "control",
 }
 
 // exits are the calls that end the process.

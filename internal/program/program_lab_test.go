@@ -1,6 +1,6 @@
 //go:build lab
 
-package track
+package program
 
 import (
 	"fmt"
@@ -16,25 +16,25 @@ import (
 
 // A daemon as the unit starts it, an ordinary user with two ambient
 // capabilities, runs a script: that is the same user and may do nothing.
-func TestScriptHasNoCapabilities(t *testing.T) {
-	const asked = "TANDEM_TEST_SCRIPT_CAPABILITIES"
+func TestNoCapabilities(t *testing.T) {
+	const asked = "TANDEM_TEST_PROGRAM_CAPABILITIES"
 	const show = `sed -n 's/^Cap\(Prm\|Eff\|Amb\):\t0*//p' /proc/self/status | tr '\n' ' '; id -u | tr '\n' ' '; cat "$1" 2>/dev/null || echo refused`
 	if secret := os.Getenv(asked); secret != "" { // this is the daemon
 		own, err := exec.Command("/bin/sh", "-c", show, "sh", secret).CombinedOutput()
 		fmt.Printf("daemon: %s, %v\n", strings.TrimSpace(string(own)), err)
 		for range 3 { // on threads that come and go
-			fmt.Printf("script: %s\n", (<-startScript(t.Context(), sh(show, secret), long)).reason)
+			fmt.Printf("script: %s\n", (<-start(t.Context(), sh(show, secret), long)).Reason)
 		}
 		again, err := exec.Command("/bin/sh", "-c", show, "sh", secret).CombinedOutput()
 		fmt.Printf("daemon: %s, %v\n", strings.TrimSpace(string(again)), err)
 		return
 	}
-	dir, err := os.MkdirTemp("", "track")
+	dir, err := os.MkdirTemp("", "program")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	secret, program := filepath.Join(dir, "secret"), filepath.Join(dir, "track.test")
+	secret, program := filepath.Join(dir, "secret"), filepath.Join(dir, "program.test")
 	self, err := os.ReadFile("/proc/self/exe")
 	if err == nil {
 		err = os.WriteFile(program, self, 0o755)
@@ -48,7 +48,7 @@ func TestScriptHasNoCapabilities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-test.run=^TestScriptHasNoCapabilities$")
+	cmd := exec.Command(program, "-test.run=^TestNoCapabilities$")
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), asked+"="+secret)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: 65534, Gid: 65534},
