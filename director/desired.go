@@ -14,9 +14,10 @@ import (
 // HeldAddress is a virtual IP that this director should have now.
 type HeldAddress struct {
 	configs.VirtualAddress
-	Router RouterID
-	Lease  time.Duration // 0: for ever
-	Role   vrrp.Role     // that asks for it
+	Options configs.AddressOptions
+	Router  RouterID
+	Lease   time.Duration // 0: for ever
+	Role    vrrp.Role     // that asks for it
 }
 
 // renew says whether the lease is to be renewed. During the short hold after a
@@ -30,11 +31,12 @@ func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold [
 		role := roles[idOf(r)]
 		for _, a := range r.Addresses {
 			if !role.Hold {
-				drop = append(drop, a)
+				drop = append(drop, a.VirtualAddress)
 				continue
 			}
 			hold = append(hold, HeldAddress{
-				VirtualAddress: a,
+				VirtualAddress: a.VirtualAddress,
+				Options:        a.AddressOptions,
 				Router:         idOf(r),
 				Lease:          r.AddressLease,
 				Role:           role,

@@ -74,6 +74,9 @@ func New(o Options) (*Director, error) {
 	if err := d.strangers(o.Config, books.addresses()); err != nil {
 		return nil, err
 	}
+	if err := d.deniable(o.Config); err != nil {
+		return nil, err
+	}
 	d.holder = newHolder(o, books, d.fresh)
 	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Log)
 	d.groups.SetConfig(o.Config)

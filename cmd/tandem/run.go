@@ -21,6 +21,7 @@ import (
 	"tandem/healthcheck"
 	"tandem/healthcheck/probe"
 	healthrunner "tandem/healthcheck/runner"
+	"tandem/internal/firewall"
 	"tandem/internal/netif"
 	"tandem/internal/task"
 	"tandem/internal/track"
@@ -140,6 +141,9 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Node:        self.Name,
 		Config:      cfg,
 		Addresses:   addresses{links},
+		Routes:      routes{links},
+		Rules:       rules{links},
+		Firewall:    firewall.Table{},
 		Announcer:   net,
 		Links:       net.state,
 		Probe:       net.probe,
