@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"tandem/configs"
 )
@@ -51,7 +52,8 @@ type guard struct {
 	mu      sync.Mutex
 	ours    bool // something may be in the kernel, or may get there
 	denied  []netip.Addr
-	done    bool // denied was carried out
+	done    bool      // denied was carried out
+	looked  time.Time // when that was last verified
 	repairs int
 }
 
@@ -69,12 +71,14 @@ func (g *guard) SetConfig(cfg *configs.Config) {
 	g.ours = g.ours || len(denied) > 0
 }
 
-// pass looks after it, and repairs what others changed.
-func (g *guard) pass() error {
+// pass looks after it, and repairs what others changed. A takeover is not to wait
+// for that: what was in place within the last resync is taken to be.
+func (g *guard) pass(at time.Time) error {
 	g.mu.Lock()
 	ours, denied, done := g.ours, g.denied, g.done
+	current := done && at.Sub(g.looked) < holderResync
 	g.mu.Unlock()
-	if !ours {
+	if !ours || current {
 		return nil
 	}
 	changed, err := g.firewall.Deny(denied)
@@ -95,7 +99,7 @@ func (g *guard) pass() error {
 	case changed:
 		g.log.Info("no packets to virtual addresses are dropped any more")
 	}
-	g.done = true
+	g.done, g.looked = true, at
 	return nil
 }
 
@@ -120,7 +124,7 @@ func (g *guard) release() error {
 	if !ours {
 		return nil
 	}
-	return g.pass()
+	return g.pass(time.Now())
 }
 
 type guardView struct {

@@ -286,11 +286,14 @@ accept = false
 		h.become(idWeb, vrrp.Backup, false)
 		wantList(t, "denied by a backup", w.denied, denied...)
 	})
-	bubble(t, "repaired before an address is added", func(t *testing.T, w *world) {
+	bubble(t, "repaired", func(t *testing.T, w *world) {
 		h := hold(t, w, config(t, refusing+syncOff))
+		w.fail("deny ", true)
 		w.edit(func() { w.denied = nil })
+		after(holderResync)
+		w.fail("deny ", false)
 		w.steps()
-		h.active(idWeb)
+		h.active(idWeb) // what is known not to be there comes before the address
 		wantList(t, "takeover", w.steps(), "deny [10.0.0.100]", "add 10.0.0.100/32", "announce 10.0.0.100/32")
 		w.edit(func() { w.denied = append(w.denied, ip("10.0.0.1")) })
 		after(holderResync)

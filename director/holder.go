@@ -222,7 +222,7 @@ func (h *holder) pass(at time.Time) (next time.Time, err error) {
 	daemons, daemonsAgain := h.wantedDaemons(at)
 	cfg := h.cfg
 	h.mu.Unlock()
-	guardErr := h.guard.pass() // before an address that it is for is there
+	guardErr := h.guard.pass(at) // before an address that it is for is there
 
 	// The addresses come first: starting a daemon takes the kernel milliseconds
 	// that clients of a dead director would wait. What is established meanwhile is

@@ -33,68 +33,70 @@ import (
 // Name is the table's. Whatever has it in the inet family is tandem's.
 const Name = "tandem"
 
-// timeout bounds each exchange with the kernel, which waits while another
-// program's transaction is carried out.
+// timeout bounds each call, which waits while another program's transaction is
+// carried out.
 const timeout = 2 * time.Second
 
 // Table is the table of the network namespace of the calling thread. It has no
 // state of its own.
 type Table struct{}
 
-func open() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+// with calls f with a connection that serves for its whole run: a connection for
+// each question would take longer than the question.
+func with(f func(*nftables.Conn) error) error {
+	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return c.SetDeadline(time.Now().Add(timeout))
 	}))
+	if err != nil {
+		return explain(err)
+	}
+	return errors.Join(f(c), c.CloseLasting())
 }
 
 // Available says why this kernel cannot do it; nil: it can.
 func (Table) Available() error {
-	c, err := open()
-	if err == nil {
-		_, err = find(c)
-	}
-	return err
+	return with(func(c *nftables.Conn) error {
+		_, err := find(c)
+		return err
+	})
 }
 
 // Denied returns the addresses to which packets are dropped, sorted. whole is
 // false if there is no table, or somebody has changed it otherwise.
 func (Table) Denied() (denied []netip.Addr, whole bool, err error) {
-	c, err := open()
-	if err != nil {
-		return nil, false, explain(err)
-	}
-	t, err := find(c)
-	if err != nil || t == nil {
-		return nil, false, err
-	}
-	denied, whole, err = read(c, t)
-	if errors.Is(err, unix.ENOENT) { // it went meanwhile
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("read the nftables table %s: %w", Name, explain(err))
-	}
-	return denied, whole, nil
+	err = with(func(c *nftables.Conn) error {
+		t, err := find(c)
+		if err != nil || t == nil {
+			return err
+		}
+		denied, whole, err = read(c, t)
+		return err
+	})
+	return denied, whole, err
 }
 
 // Deny drops packets to these addresses, and to no others. Without any the table
 // goes. What is as it should be is left alone, with its counters; changed says
 // whether it was not. The kernel sees the old table or the new one, never none.
-func (f Table) Deny(list []netip.Addr) (changed bool, err error) {
-	c, err := open()
-	if err != nil {
-		return false, explain(err)
-	}
+func (Table) Deny(list []netip.Addr) (changed bool, err error) {
+	want := slices.SortedFunc(slices.Values(list), netip.Addr.Compare)
+	err = with(func(c *nftables.Conn) error {
+		changed, err = deny(c, want)
+		return err
+	})
+	return changed, err
+}
+
+func deny(c *nftables.Conn, want []netip.Addr) (changed bool, err error) {
 	t, err := find(c)
 	if err != nil {
 		return false, err
 	}
-	want := slices.SortedFunc(slices.Values(list), netip.Addr.Compare)
 	switch {
 	case t == nil && len(want) == 0:
 		return false, nil
 	case t != nil && len(want) > 0:
-		have, whole, err := f.Denied()
+		have, whole, err := read(c, t)
 		if err != nil {
 			return false, err
 		}
@@ -131,11 +133,12 @@ func find(c *nftables.Conn) (*nftables.Table, error) {
 }
 
 // explain adds to a kernel error what to do about it. A kernel without nf_tables
-// knows no such subsystem of nfnetlink (EINVAL), or no nfnetlink at all.
+// knows no such subsystem of nfnetlink (EINVAL), or no nfnetlink at all
+// (EPROTONOSUPPORT); one may have it without the inet family (the rest).
 func explain(err error) error {
 	switch {
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("%w: needs the kernel's module nf_tables", err)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("%w: needs the kernel's module nf_tables, with the inet family", err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: needs CAP_NET_ADMIN", err)
 	}
@@ -219,6 +222,17 @@ func comment(text string) []byte {
 // read returns the addresses of both sets, sorted, and whether all else is as
 // build makes it.
 func read(c *nftables.Conn, t *nftables.Table) (denied []netip.Addr, whole bool, err error) {
+	denied, whole, err = inspect(c, t)
+	switch {
+	case errors.Is(err, unix.ENOENT): // something of it is gone
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("read the nftables table %s: %w", Name, explain(err))
+	}
+	return denied, whole, nil
+}
+
+func inspect(c *nftables.Conn, t *nftables.Table) (denied []netip.Addr, whole bool, err error) {
 	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return nil, false, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -96,7 +95,7 @@ func reaches(t *testing.T, list ...netip.Prefix) []netip.Addr {
 		if err == nil {
 			c.Close()
 			out = append(out, p.Addr())
-		} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+		} else if e, ok := errors.AsType[net.Error](err); !ok || !e.Timeout() {
 			t.Errorf("connect to %v: %v, want it to be dropped", p, err)
 		}
 		neighbours, err := netlink.NeighList(link.Attrs().Index, netlink.FAMILY_ALL)
@@ -127,11 +126,13 @@ func addrs(list ...netip.Prefix) []netip.Addr {
 // resolved.
 func TestDeny(t *testing.T) {
 	host, neighbour := newNetwork(t)
-	l, err := net.Listen("tcp", ":7")
-	if err != nil {
-		t.Fatal(err)
+	for _, network := range []string{"tcp4", "tcp6"} {
+		l, err := net.Listen(network, ":7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
 	}
-	defer l.Close()
 	all := []netip.Prefix{own4, vip4, own6, vip6}
 	for _, tt := range []struct{ denied, reached []netip.Addr }{
 		{nil, addrs(all...)},
@@ -157,7 +158,7 @@ func TestDeny(t *testing.T) {
 
 func list(t *testing.T) (names []string) {
 	t.Helper()
-	c, err := open()
+	c, err := nftables.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestDenyRepairs(t *testing.T) {
 		"an entry less":  func(c *nftables.Conn) { element(t, c, ours, "ipv6", vip6.Addr(), true) },
 		"policy changed": func(c *nftables.Conn) { policy(c, ours) },
 	} {
-		c, err := open()
+		c, err := nftables.New()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestDenyRepairs(t *testing.T) {
 		}
 		step(what, true, short)
 	}
-	c, err := open()
+	c, err := nftables.New()
 	if err != nil {
 		t.Fatal(err)
 	}
