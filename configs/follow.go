@@ -317,8 +317,12 @@ func checkFollowing(c *Config, p place) {
 }
 
 // followWarnings says what of a router's routes and rules is likely a mistake.
-func followWarnings(r VirtualRouter, warn func(problem, remedy string)) {
+func (c *Config) followWarnings(r VirtualRouter, warn func(problem, remedy string)) {
 	for _, route := range r.Routes {
+		if name := c.trackerOf(route); name != "" {
+			warn(fmt.Sprintf("the route to %s follows the role, and router %s tracks one: without another to the same destination it comes and goes with the role that it would decide", route.Destination, name),
+				"track a route that does not move")
+		}
 		held := r.has(route.Source)
 		switch {
 		case !route.Source.IsValid():
@@ -335,6 +339,18 @@ func followWarnings(r VirtualRouter, warn func(problem, remedy string)) {
 			warn(fmt.Sprintf("the rule of priority %d is for every packet", rule.Priority), "write from, to, fwmark, incoming or outgoing")
 		}
 	}
+}
+
+// trackerOf is the router that tracks whether there is such a route; empty: none.
+func (c *Config) trackerOf(route Route) string {
+	for _, r := range c.Routers {
+		for _, t := range r.Track {
+			if t.Kind == TrackRoute && t.Route == route.Destination && route.Table == mainTable && route.Type == routeUnicast {
+				return r.Name
+			}
+		}
+	}
+	return ""
 }
 
 // has says whether an address is one of the router's.

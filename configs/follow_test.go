@@ -45,6 +45,9 @@ func TestFollowWarnings(t *testing.T) {
 			"what is sent from 10.77.0.200 by the route to 10.9.0.0/16 is not answered: accept = false drops the answers; leave source out, or write accept = true"},
 		{`rule = [{ priority = 5, table = 7, from = "0.0.0.0/0" }]`, "the rule of priority 5 is for every packet; write from, to, fwmark, incoming or outgoing"},
 		{`rule = [{ priority = 5, table = 7, outgoing = "eth1" }]`, ""},
+		{`route = [{ destination = "default", via = "10.77.0.254" }]` + "\n" + `track = [{ route = "0.0.0.0/0" }]`,
+			"the route to 0.0.0.0/0 follows the role, and router gate tracks one: without another to the same destination it comes and goes with the role that it would decide; track a route that does not move"},
+		{`route = [{ destination = "default", via = "10.77.0.254", table = 7 }]` + "\n" + `track = [{ route = "0.0.0.0/0" }]`, ""},
 	} {
 		file := string(readFile(t, "minimal.toml")) + "\n[[virtual_router]]\nname = \"gate\"\nvrid = 60\naddresses = [\"10.77.0.200\"]\n" + tt.keys + "\n"
 		var got, want []string

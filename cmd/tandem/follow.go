@@ -178,14 +178,14 @@ func (s *settings) planFirewall(out io.Writer, cfg *configs.Config, owned direct
 	if err != nil {
 		return 0, err
 	}
-	if slices.Equal(have, want) && (whole || len(want) == 0) {
+	switch {
+	case slices.Equal(have, want) && (whole || len(want) == 0):
 		return 0, nil
+	case len(want) == 0:
+		fmt.Fprintf(out, "nftables table inet %s: goes; no address has accept = false\n", firewall.Name)
+	default:
+		fmt.Fprintf(out, "nftables table inet %s: drops packets to %s (accept = false)\n", firewall.Name, joined(want))
 	}
-	words := "nothing, and goes"
-	if len(want) > 0 {
-		words = "packets to " + joined(want)
-	}
-	fmt.Fprintf(out, "nftables table inet %s: drops %s (accept = false)\n", firewall.Name, words)
 	return 1, nil
 }
 

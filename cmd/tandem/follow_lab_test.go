@@ -18,6 +18,7 @@ import (
 
 	"tandem/configs"
 	"tandem/director"
+	"tandem/internal/firewall"
 	"tandem/internal/netif"
 )
 
@@ -35,7 +36,7 @@ interface = "sync0"
 [[virtual_router]]
 name = "web"
 vrid = 51
-addresses = ["10.78.0.1"]
+addresses = ["10.78.0.3"]
 route = [
   { destination = "default", via = "10.78.0.254" },
   { destination = "10.9.0.0/16", via = "192.0.2.1", interface = "sync0", source = "10.78.0.1", metric = 5, table = 100, onlink = true },
@@ -67,7 +68,7 @@ func TestFollowersInTheKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer links.Close()
-	cfg, err := configs.Parse("t.toml", []byte(strings.Replace(followed, `addresses = ["10.78.0.1"]`, `addresses = ["10.78.0.3"]`, 1)))
+	cfg, err := configs.Parse("t.toml", []byte(followed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,5 +143,52 @@ func putAll[T interface {
 		if err := kernel.Put(e, false); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("%v, a second time: %v", e, err)
 		}
+	}
+}
+
+// plan tells what a start would make of the firewall, until it is so; release
+// takes the table away.
+func TestFirewallPlanAndRelease(t *testing.T) {
+	runtime.LockOSThread() // for good: the namespace goes with the thread
+	fresh, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	text := strings.Replace(followed, "vrid = 51", "vrid = 51\naccept = false", 1)
+	refusing, err := configs.Parse("t.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepting, err := configs.Parse("t.toml", []byte(strings.Replace(text, "accept = false", "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	s := &settings{node: "lb1"}
+	step := func(cfg *configs.Config, owned bool, want string) {
+		t.Helper()
+		out.Reset()
+		n, err := s.planFirewall(&out, cfg, director.Owned{Firewall: owned})
+		if err != nil || out.String() != want || n > 0 != (want != "") {
+			t.Errorf("%d changes, %v: %q, want %q", n, err, &out, want)
+		}
+	}
+	step(accepting, false, "")
+	step(accepting, true, "")
+	step(refusing, false, "nftables table inet tandem: drops packets to 10.78.0.3 (accept = false)\n")
+	if _, err := (firewall.Table{}).Deny(director.Denied(refusing, "lb1")); err != nil {
+		t.Fatal(err)
+	}
+	step(refusing, true, "")
+	step(accepting, true, "nftables table inet tandem: goes; no address has accept = false\n")
+	out.Reset()
+	for range 2 { // the second time there is none
+		if err := releaseFirewall(&out, director.Owned{Firewall: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != "removed nftables table inet tandem\n" {
+		t.Errorf("got %q", &out)
 	}
 }
