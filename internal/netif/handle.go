@@ -54,7 +54,9 @@ func (h *Handle) open() (err error) {
 	if h.strict, err = openSocket(); err != nil {
 		return err
 	}
-	if err := h.strict.SetStrictCheck(true); err != nil {
+	// Linux before 4.20 does not know it, and sends everything; so the answers are
+	// filtered again.
+	if err := h.strict.SetStrictCheck(true); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
 		return err
 	}
 	raw, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
