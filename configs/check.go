@@ -21,6 +21,8 @@ func check(c *Config, top place) {
 	checkTracks(c, routers)
 	checkGroups(c, routers)
 	checkHooks(c, top.key("hook"))
+	checkFollowing(c, routers)
+	checkAccept(c, routers)
 }
 
 // first remembers the place of each key, to report the second of its kind.
@@ -100,7 +102,7 @@ func (c *Config) checkAddresses(p place) map[netip.Addr]*VirtualRouter {
 			list.fail(fmt.Sprintf("holds %d addresses", len(r.Addresses)),
 				fmt.Sprintf("an advertisement has room for %d; make a second virtual router", maxAddresses))
 		}
-		here := func(a VirtualAddress) bool { return a.Interface == r.Interface }
+		here := func(a RouterAddress) bool { return a.Interface == r.Interface }
 		if len(r.Addresses) > 0 && !slices.ContainsFunc(r.Addresses, here) {
 			list.fail(fmt.Sprintf("has none on the router's own interface %s, so an advertisement would be empty (RFC 9568, section 5.2.5)", r.Interface),
 				"put one address there, or write interface = the one that the addresses are on")

@@ -60,9 +60,12 @@ type VirtualRouter struct {
 	StartupDelay   time.Duration    // 0 to 10 min in whole milliseconds, from the start of the process
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
 	Auth           Auth             // the same for all, but for Window
-	Addresses      []VirtualAddress // 1 to 255; no address is in two routers
+	Addresses      []RouterAddress  // 1 to 255; no address is in two routers
+	Accept         bool             // packets to the addresses; true if a service is at one (RFC 9568, section 6.1: Accept_Mode)
 	Group          string           // the routers of a group move together; empty: alone
 	Track          []Track          // at most 64, none twice; weights only without priority 255 and failback "never"
+	Routes         []Route          // at most 256; no two of a file have the same key
+	Rules          []Rule           // at most 256; no two of a file have the same key
 }
 
 // Auth is the [vrrp.auth] table: how adverts are authenticated.
@@ -91,7 +94,21 @@ func (s Secret) cover() string {
 	return "(secret)"
 }
 
-// VirtualAddress is an address that moves with its virtual router.
+// RouterAddress is a virtual address of a router, and how it is added.
+type RouterAddress struct {
+	VirtualAddress
+	AddressOptions
+}
+
+// AddressOptions are how an address is added; they do not identify it. IPv6
+// addresses have none: the zero value.
+type AddressOptions struct {
+	Label string // begins with the interface's name and a colon, at most 15 bytes; empty: the interface's name
+	Scope uint8  // of rtnetlink: 0 (global) to 255 (nowhere)
+}
+
+// VirtualAddress is an address that moves with its virtual router. It identifies
+// the address.
 type VirtualAddress struct {
 	Prefix    netip.Prefix // IPv4 address and prefix length, not masked
 	Interface string       // the router's, unless the file names another

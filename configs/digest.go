@@ -31,8 +31,10 @@ func (c *Config) sorted() *Config {
 	s.Routers = sortedBy(c.Routers, func(a, b VirtualRouter) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.Routers {
 		r := &s.Routers[i]
-		r.Addresses = sortedBy(r.Addresses, func(a, b VirtualAddress) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+		r.Addresses = sortedBy(r.Addresses, func(a, b RouterAddress) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
 		r.Track = sortedBy(r.Track, func(a, b Track) int { return strings.Compare(a.String(), b.String()) })
+		r.Routes = sortedBy(r.Routes, func(a, b Route) int { return strings.Compare(a.String(), b.String()) })
+		r.Rules = sortedBy(r.Rules, func(a, b Rule) int { return strings.Compare(a.String(), b.String()) })
 	}
 	s.Services = sortedBy(c.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.Services {

@@ -25,6 +25,11 @@ func mustParse(t testing.TB, file string, data []byte) *Config {
 	return c
 }
 
+// plain is an address without options.
+func plain(prefix, interfaceName string) RouterAddress {
+	return RouterAddress{VirtualAddress: VirtualAddress{netip.MustParsePrefix(prefix), interfaceName}}
+}
+
 // TestMinimal is also the test of every default.
 func TestMinimal(t *testing.T) {
 	want := &Config{
@@ -47,7 +52,8 @@ func TestMinimal(t *testing.T) {
 			FailbackDelay:  30 * time.Second,
 			AddressLease:   2 * time.Second,
 			Auth:           Auth{Mode: "off"},
-			Addresses:      []VirtualAddress{{Prefix: netip.MustParsePrefix("10.77.0.100/32"), Interface: "eth0"}},
+			Addresses:      []RouterAddress{plain("10.77.0.100/32", "eth0")},
+			Accept:         true,
 		}},
 		Services: []Service{{
 			Name:       "http",
@@ -117,7 +123,29 @@ address_lease   = "auto"
 [[virtual_router]]
 name      = "c"
 vrid      = 2
-addresses = ["10.77.0.102/31"]
+addresses = [
+  { address = "10.77.0.102/31", label = "eth0:c", scope = "site" },
+  { address = "10.77.0.103", interface = "lo", label = "lo" },
+  { address = "10.77.0.104", interface = "lo", scope = "global" },
+  { address = "10.77.0.105", interface = "eth1", scope = 7 },
+]
+accept = false
+route = [
+  { destination = "default", via = "10.77.0.254" },
+  { destination = "default", via = "fe80::1", interface = "eth0" },
+  { destination = "default", interface = "ppp0", table = 7 },
+  { destination = "10.9.0.0/16", via = "192.0.2.1", interface = "eth1", source = "10.77.0.102", metric = 5, table = 4294967295, onlink = true },
+  { destination = "10.9.9.9", interface = "eth1", scope = "host" },
+  { destination = "2001:db8::/32", interface = "eth1", source = "2001:db8::1", metric = 1 },
+  { destination = "::/0", table = 100, type = "prohibit" },
+  { destination = "default", table = 100, type = "blackhole" },
+]
+rule = [
+  { priority = 1, from = "10.77.0.102", table = 100 },
+  { priority = 32765, from = "0.0.0.0/0", to = "10.0.0.0/8", fwmark = 0x10, fwmask = 0xf0, incoming = "eth1", outgoing = "eth2", table = 4294967295 },
+  { priority = 7, fwmark = 5, type = "unreachable" },
+  { priority = 1, to = "::/0", incoming = "eth1", type = "blackhole" },
+]
 version       = 2
 failback      = "immediate"
 address_lease = "1h"
@@ -165,10 +193,8 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			AdvertInterval: time.Second,
 			Failback:       "never",
 			Auth:           auth,
-			Addresses: []VirtualAddress{
-				{Prefix: prefix("10.77.0.100/24"), Interface: "eth0"},
-				{Prefix: prefix("10.88.0.254/24"), Interface: "eth1"},
-			},
+			Addresses:      []RouterAddress{plain("10.77.0.100/24", "eth0"), plain("10.88.0.254/24", "eth1")},
+			Accept:         true,
 		}, {
 			Name: "b", VRID: 1, Interface: "eth2",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
@@ -180,7 +206,8 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			FailbackDelay:  1500 * time.Millisecond,
 			AddressLease:   219 * time.Second,
 			Auth:           auth,
-			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.101/32"), Interface: "eth2"}},
+			Addresses:      []RouterAddress{plain("10.77.0.101/32", "eth2")},
+			Accept:         true,
 		}, {
 			Name: "c", VRID: 2, Interface: "eth0",
 			Priority:       map[string]uint8{"lb1": 1, "lb2.example": 254},
@@ -190,8 +217,29 @@ server = [{ address = "10.88.0.11:53", weight = 0 }, { address = "10.88.0.12:530
 			Failback:       "immediate",
 			AddressLease:   time.Hour,
 			Auth:           auth,
-			Addresses:      []VirtualAddress{{Prefix: prefix("10.77.0.102/31"), Interface: "eth0"}},
-			Group:          "site",
+			Addresses: []RouterAddress{
+				{VirtualAddress{prefix("10.77.0.102/31"), "eth0"}, AddressOptions{Label: "eth0:c", Scope: 200}},
+				{VirtualAddress{prefix("10.77.0.103/32"), "lo"}, AddressOptions{Scope: 254}},
+				{VirtualAddress{prefix("10.77.0.104/32"), "lo"}, AddressOptions{Scope: 0}},
+				{VirtualAddress{prefix("10.77.0.105/32"), "eth1"}, AddressOptions{Scope: 7}},
+			},
+			Group: "site",
+			Routes: []Route{
+				{Destination: prefix("0.0.0.0/0"), Via: addr("10.77.0.254"), Table: 254, Type: "unicast"},
+				{Destination: prefix("::/0"), Via: addr("fe80::1"), Interface: "eth0", Metric: 1024, Table: 254, Type: "unicast"},
+				{Destination: prefix("0.0.0.0/0"), Interface: "ppp0", Table: 7, Scope: 253, Type: "unicast"},
+				{Destination: prefix("10.9.0.0/16"), Via: addr("192.0.2.1"), Interface: "eth1", Source: addr("10.77.0.102"), Metric: 5, Table: 1<<32 - 1, OnLink: true, Type: "unicast"},
+				{Destination: prefix("10.9.9.9/32"), Interface: "eth1", Table: 254, Scope: 254, Type: "unicast"},
+				{Destination: prefix("2001:db8::/32"), Interface: "eth1", Source: addr("2001:db8::1"), Metric: 1, Table: 254, Type: "unicast"},
+				{Destination: prefix("::/0"), Metric: 1024, Table: 100, Type: "prohibit"},
+				{Destination: prefix("0.0.0.0/0"), Table: 100, Type: "blackhole"},
+			},
+			Rules: []Rule{
+				{Priority: 1, From: prefix("10.77.0.102/32"), Table: 100, Type: "lookup"},
+				{Priority: 32765, To: prefix("10.0.0.0/8"), Mark: 0x10, Mask: 0xf0, Incoming: "eth1", Outgoing: "eth2", Table: 1<<32 - 1, Type: "lookup"},
+				{Priority: 7, Mark: 5, Mask: 1<<32 - 1, Type: "unreachable"},
+				{Priority: 1, IPv6: true, Incoming: "eth1", Type: "blackhole"},
+			},
 			Track: []Track{
 				{Thing{Kind: TrackInterface, Interface: "eth5"}, -253},
 				{Thing{Kind: TrackAddress, Address: addr("2001:db8::1"), Interface: "eth5"}, 0},

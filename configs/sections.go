@@ -190,8 +190,15 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 	for _, e := range t.needList("addresses", `["10.77.0.100/32"]`) {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))
 	}
+	r.Accept = read(t, "accept", true, boolean)
 	for _, tt := range t.tables("track") {
 		r.Track = append(r.Track, readTrack(tt))
+	}
+	for _, rt := range t.tables("route") {
+		r.Routes = append(r.Routes, readRoute(rt, r.ipv6()))
+	}
+	for _, rt := range t.tables("rule") {
+		r.Rules = append(r.Rules, readRule(rt, r.ipv6()))
 	}
 	t.done()
 	return r
@@ -228,20 +235,23 @@ func (c *Config) readPriority(t *table) map[string]uint8 {
 	return priority
 }
 
-// readAddress accepts "10.88.0.254/24", or a table of it and an interface.
-func readAddress(e element, routerInterface string) VirtualAddress {
+// readAddress accepts "10.88.0.254/24", or a table of it, an interface and
+// options.
+func readAddress(e element, routerInterface string) RouterAddress {
 	values, ok := e.value.(map[string]any)
 	if !ok {
 		p, _ := prefix(e)
-		return VirtualAddress{Prefix: p, Interface: routerInterface}
+		a := VirtualAddress{Prefix: p, Interface: routerInterface}
+		return RouterAddress{a, defaultOptions(a)}
 	}
 	t := &table{place: e.place, values: values}
 	a := VirtualAddress{
 		Prefix:    need(t, "address", `"10.88.0.254/24"`, prefix),
 		Interface: read(t, "interface", routerInterface, interfaceName),
 	}
+	o := readOptions(t, a)
 	t.done()
-	return a
+	return RouterAddress{a, o}
 }
 
 func (c *Config) readConnectionSync(t *table, vrrpInterface string) {

@@ -229,7 +229,7 @@ func checkTracks(c *Config, p place) {
 
 // uses says whether a router cannot run without an interface.
 func (r VirtualRouter) uses(name string) bool {
-	return name == r.Interface || slices.ContainsFunc(r.Addresses, func(a VirtualAddress) bool { return a.Interface == name })
+	return name == r.Interface || slices.ContainsFunc(r.Addresses, func(a RouterAddress) bool { return a.Interface == name })
 }
 
 // checkWeight refuses weights that could not move a role.

@@ -71,7 +71,7 @@ func oneOf(options ...string) func(element) (string, bool) {
 	}
 }
 
-func whole[T uint8 | uint16 | int32 | int64 | int](least, most T) func(element) (T, bool) {
+func whole[T uint8 | uint16 | uint32 | int32 | int64 | int](least, most T) func(element) (T, bool) {
 	return func(e element) (T, bool) {
 		n, ok := e.value.(int64)
 		if !ok || n < int64(least) || n > int64(most) {

@@ -10,23 +10,44 @@ import (
 	"tandem/configs"
 )
 
-// converge brings the kernel's addresses in line: first what is to be held,
-// then what is not. It returns when a lease is to be renewed next.
-func (h *holder) converge(hold []HeldAddress, drop []configs.VirtualAddress) (time.Time, error) {
+// raise puts the addresses in that are to be held, and has them announced. It
+// returns those that the kernel has then, and when a lease is to be renewed next.
+func (h *holder) raise(hold []HeldAddress) (have map[configs.VirtualAddress]bool, renewAt time.Time, err error) {
 	list, err := h.addresses.List()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("list addresses: %w", err)
+		return nil, time.Time{}, fmt.Errorf("list addresses: %w", err)
 	}
-	have := make(map[configs.VirtualAddress]bool, len(list))
+	have = make(map[configs.VirtualAddress]bool, len(list))
+	options := make(map[configs.VirtualAddress]configs.AddressOptions, len(list))
 	for _, a := range list {
-		have[a] = true
+		have[a.VirtualAddress], options[a.VirtualAddress] = true, a.AddressOptions
 	}
-	renewAt, err := h.ensureAll(hold, have)
+	err = h.reshape(hold, have, options)
+	renewAt, ensureErr := h.ensureAll(hold, have)
 	h.setHave(have)
 	h.announce(hold, have)
-	err = errors.Join(err, h.remove(drop, hold, have))
-	h.setHave(have)
-	return renewAt, err
+	return have, renewAt, errors.Join(err, ensureErr)
+}
+
+// reshape takes out, for ensure to put in again, the addresses whose options are
+// not as they should be: the kernel changes neither a label nor a scope.
+func (h *holder) reshape(hold []HeldAddress, have map[configs.VirtualAddress]bool, options map[configs.VirtualAddress]configs.AddressOptions) error {
+	var errs []error
+	for _, a := range hold {
+		va := a.VirtualAddress
+		if !have[va] || options[va] == a.Options || !a.renew() || !h.fresh(a.Router, a.Role) {
+			continue
+		}
+		if err := h.addresses.Remove(va); err != nil {
+			errs = append(errs, fmt.Errorf("change the label or scope of %s on %s: %w", va.Prefix, va.Interface, err))
+			continue
+		}
+		delete(have, va)
+		if c, claimed := h.claims[va]; claimed && c.options != a.Options {
+			delete(h.claims, va) // the configuration has changed, and nobody else did anything
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (h *holder) setHave(have map[configs.VirtualAddress]bool) {
@@ -67,11 +88,11 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 	if !h.fresh(a.Router, a.Role) {
 		return now.Add(retryAfter), nil
 	}
-	if err := h.addresses.Ensure(va, a.Lease); err != nil {
+	if err := h.addresses.Ensure(configs.RouterAddress{VirtualAddress: va, AddressOptions: a.Options}, a.Lease); err != nil {
 		return time.Time{}, fmt.Errorf("hold %s on %s: %w", va.Prefix, va.Interface, err)
 	}
 	if !have[va] && claimed {
-		h.log.Warn("address was gone from the kernel, put back", "address", va.Prefix, "interface", va.Interface)
+		h.log.Warn("address was gone from the kernel, or not as it was put there; put back", "address", va.Prefix, "interface", va.Interface)
 		h.mu.Lock()
 		h.repairs++
 		h.mu.Unlock()
@@ -84,7 +105,7 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 		tellAddress(h.events, h.routerOf(a.Router), va, "gone", "held")
 	}
 	have[va] = true
-	c.renewed, c.lease = now, a.Lease
+	c.renewed, c.lease, c.options = now, a.Lease, a.Options
 	h.claims[va] = c
 	h.mu.Lock()
 	h.ensured[va] = now
@@ -99,7 +120,11 @@ func (h *holder) routerOf(id RouterID) string {
 }
 
 func (h *holder) carrier(a configs.VirtualAddress) string {
-	return h.routerWith(func(r configs.VirtualRouter) bool { return slices.Contains(r.Addresses, a) })
+	return h.routerWith(func(r configs.VirtualRouter) bool { return carries(r, a) })
+}
+
+func carries(r configs.VirtualRouter, a configs.VirtualAddress) bool {
+	return slices.ContainsFunc(r.Addresses, func(ra configs.RouterAddress) bool { return ra.VirtualAddress == a })
 }
 
 func (h *holder) routerWith(f func(configs.VirtualRouter) bool) string {

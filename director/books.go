@@ -19,6 +19,7 @@ type books struct {
 	owned Owned
 	dirty bool                            // the file says something else
 	named map[configs.VirtualAddress]bool // by a configuration in force, or about to be
+	cfgs  []*configs.Config               // those configurations
 }
 
 // openBooks reads what an earlier run left.
@@ -67,7 +68,7 @@ func (b *books) expect(cfgs ...*configs.Config) error {
 		maps.Copy(named, namedAddresses(cfg))
 	}
 	return b.change(func(o *Owned) {
-		b.named = named
+		b.named, b.cfgs = named, cfgs
 		all := maps.Clone(named)
 		for _, a := range o.Addresses {
 			all[a] = true
@@ -76,7 +77,18 @@ func (b *books) expect(cfgs ...*configs.Config) error {
 		for _, cfg := range cfgs {
 			o.Sync = o.Sync || cfg.ConnectionSync.Mode != configs.SyncOff
 		}
+		b.expectFollowers(o)
 	})
+}
+
+// expectFollowers enters what configurations in force, or about to be, have
+// beside addresses.
+func (b *books) expectFollowers(o *Owned) {
+	for _, cfg := range b.cfgs {
+		o.Routes = o.Routes || namesAny(cfg, routesOf)
+		o.Rules = o.Rules || namesAny(cfg, rulesOf)
+		o.Firewall = o.Firewall || slices.ContainsFunc(cfg.Routers, func(r configs.VirtualRouter) bool { return !r.Accept })
+	}
 }
 
 // gone strikes off addresses that are out of the kernel, unless a configuration
@@ -122,7 +134,7 @@ func namedAddresses(cfg *configs.Config) map[configs.VirtualAddress]bool {
 	out := make(map[configs.VirtualAddress]bool)
 	for _, r := range cfg.Routers {
 		for _, a := range r.Addresses {
-			out[a] = true
+			out[a.VirtualAddress] = true
 		}
 	}
 	return out

@@ -47,6 +47,9 @@ func (d *Director) Reload(cfg *configs.Config) error {
 // admit makes the routers that are missing, and does everything else that may be
 // refused. On an error all is as before, except for what Prepare opened.
 func (d *Director) admit(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
+	if err := d.deniable(cfg); err != nil {
+		return nil, err
+	}
 	if err := d.o.Prepare(d.cfg, cfg); err != nil {
 		return nil, err
 	}

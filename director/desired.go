@@ -14,9 +14,10 @@ import (
 // HeldAddress is a virtual IP that this director should have now.
 type HeldAddress struct {
 	configs.VirtualAddress
-	Router RouterID
-	Lease  time.Duration // 0: for ever
-	Role   vrrp.Role     // that asks for it
+	Options configs.AddressOptions
+	Router  RouterID
+	Lease   time.Duration // 0: for ever
+	Role    vrrp.Role     // that asks for it
 }
 
 // renew says whether the lease is to be renewed. During the short hold after a
@@ -30,8 +31,10 @@ func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold [
 		role := roles[idOf(r)]
 		if role.Hold {
 			hold = append(hold, heldAddresses(r, role)...)
-		} else {
-			drop = append(drop, r.Addresses...)
+			continue
+		}
+		for _, a := range r.Addresses {
+			drop = append(drop, a.VirtualAddress)
 		}
 	}
 	return hold, drop
@@ -41,7 +44,7 @@ func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold [
 func heldAddresses(r configs.VirtualRouter, role vrrp.Role) []HeldAddress {
 	hold := make([]HeldAddress, len(r.Addresses))
 	for i, a := range r.Addresses {
-		hold[i] = HeldAddress{VirtualAddress: a, Router: idOf(r), Lease: r.AddressLease, Role: role}
+		hold[i] = HeldAddress{VirtualAddress: a.VirtualAddress, Options: a.AddressOptions, Router: idOf(r), Lease: r.AddressLease, Role: role}
 	}
 	return hold
 }

@@ -78,6 +78,9 @@ func New(o Options) (*Director, error) {
 	if err := d.strangers(o.Config, books.addresses()); err != nil {
 		return nil, err
 	}
+	if err := d.deniable(o.Config); err != nil {
+		return nil, err
+	}
 	d.holder = newHolder(o, books, d.fresh)
 	d.tellStop = sync.OnceFunc(func() { o.Events.Publish(events.Event{Kind: events.Stopping}) })
 	d.judges = newJudges(o.Events, o.Config)

@@ -366,7 +366,8 @@ func TestSnapshot(t *testing.T) {
 		wantList(t, "problems", s.Problems, "injected", "the last reload was refused, the older configuration runs: line 1; line 2")
 		web, two := s.Routers[0], s.Routers[1]
 		wantList(t, "addresses", slices.Concat(web.Addresses, two.Addresses),
-			AddressStatus{vipWeb.Prefix, "eth0", true}, AddressStatus{vipTwo.Prefix, "eth0", false}, AddressStatus{vipInside.Prefix, "eth1", false})
+			AddressStatus{Address: vipWeb.Prefix, Interface: "eth0", Held: true},
+			AddressStatus{Address: vipTwo.Prefix, Interface: "eth0"}, AddressStatus{Address: vipInside.Prefix, Interface: "eth1"})
 		wantText(t, "states", web.State+" "+two.State, "active backup")
 		svc := s.Services[0]
 		if !svc.InKernel || svc.Scheduler == "" || svc.Forwarding != "direct" {

@@ -1,12 +1,12 @@
 // Package director is the brain of one director: it turns roles, verdicts and
 // the configuration into what the kernel should have, and keeps the kernel so.
 //
-// What should be is worked out by pure functions (DesiredAddresses,
-// DesiredTable, syncWindow). Two loops carry it out, each the only writer of its
-// part of the kernel, each level-triggered: a wake-up says that something may
-// have changed, and a pass compares what should be with what the kernel says.
+// What should be is worked out by pure functions (DesiredAddresses, Desired,
+// Denied, DesiredTable, syncWindow). Two loops carry it out, each the only writer
+// of its part of the kernel, each level-triggered: a wake-up says that something
+// may have changed, and a pass compares what should be with what the kernel says.
 //
-//	roles ───────► holder    virtual IPs, announcements, sync daemons
+//	roles ───────► holder    virtual IPs, announcements, what follows them, sync daemons
 //	verdicts ────► balancer  IPVS services and servers
 //
 // They are two so that a takeover never waits for a large table to be read. A

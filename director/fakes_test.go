@@ -20,17 +20,22 @@ import (
 // fakeAddresses is the kernel's address table.
 type fakeAddresses struct{ *world }
 
-func (w fakeAddresses) List() ([]configs.VirtualAddress, error) {
+func (w fakeAddresses) List() ([]configs.RouterAddress, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fails["list"] {
 		return nil, errInjected
 	}
 	w.expire()
-	return slices.SortedFunc(maps.Keys(w.addresses), compareAddress), nil
+	var list []configs.RouterAddress
+	for _, a := range slices.SortedFunc(maps.Keys(w.addresses), compareAddress) {
+		list = append(list, configs.RouterAddress{VirtualAddress: a, AddressOptions: w.shapes[a]})
+	}
+	return list, nil
 }
 
-func (w fakeAddresses) Ensure(a configs.VirtualAddress, lease time.Duration) error {
+func (w fakeAddresses) Ensure(ra configs.RouterAddress, lease time.Duration) error {
+	a := ra.VirtualAddress
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.links[a.Interface]; !ok {
@@ -43,6 +48,9 @@ func (w fakeAddresses) Ensure(a configs.VirtualAddress, lease time.Duration) err
 	}
 	if err := w.do(name, a.Prefix); err != nil {
 		return err
+	}
+	if _, ok := w.addresses[a]; !ok { // the kernel changes those of none that is there
+		w.shapes[a] = ra.AddressOptions
 	}
 	w.addresses[a] = time.Time{}
 	if lease > 0 {
@@ -62,6 +70,7 @@ func (w fakeAddresses) Remove(a configs.VirtualAddress) error {
 		return err
 	}
 	delete(w.addresses, a)
+	w.dropSources()
 	return nil
 }
 
@@ -306,7 +315,7 @@ func (w fakeLedger) Save(o Owned) error {
 }
 
 func copyOwned(o Owned) Owned {
-	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync}
+	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync, Routes: o.Routes, Rules: o.Rules, Firewall: o.Firewall}
 }
 
 // fakeThings are what routers track. It knows only of what it was told to watch.

@@ -16,11 +16,14 @@ import (
 	"tandem/vrrp"
 )
 
-// holder is the single writer of virtual IPs and of the kernel's
-// connection-sync daemons. Roles come in through SetRole, which never blocks.
+// holder is the single writer of virtual IPs, of what follows them, and of the
+// kernel's connection-sync daemons. Roles come in through SetRole, which never blocks.
 type holder struct {
 	addresses Addresses
 	announcer Announcer
+	routes    *following[configs.Route, configs.RouteKey]
+	rules     *following[configs.Rule, configs.RuleKey]
+	guard     *guard
 	daemons   SyncDaemons
 	books     *books
 	// fresh says whether a router's election is alive now; see Director.fresh. An
@@ -53,6 +56,7 @@ type holder struct {
 type claim struct {
 	renewed   time.Time // when the lease was last set
 	lease     time.Duration
+	options   configs.AddressOptions
 	announced uint64 // the role that it was announced for
 }
 
@@ -72,13 +76,16 @@ func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *h
 	h := &holder{
 		addresses: o.Addresses,
 		announcer: o.Announcer,
+		routes:    newRoutes(o, books, fresh),
+		rules:     newRules(o, books, fresh),
+		guard:     newGuard(o, books),
 		daemons:   o.Sync,
 		books:     books,
 		fresh:     fresh,
 		events:    o.Events,
 		log:       o.Log.With("part", "addresses"),
 		wake:      make(chan struct{}, 1),
-		passes:    passes{complaint: "the kernel's addresses or sync daemons are not as they should be"},
+		passes:    passes{complaint: "the kernel's addresses, what follows them or its sync daemons are not as they should be"},
 		roles:     make(map[RouterID]vrrp.Role),
 		again:     make(map[RouterID]bool),
 		orphans:   make(map[configs.VirtualAddress]bool),
@@ -121,6 +128,9 @@ func (h *holder) SetConfig(cfg *configs.Config) {
 	}
 	h.cfg = cfg
 	h.syncs = h.syncs || cfg.ConnectionSync.Mode != configs.SyncOff
+	h.routes.expect(cfg)
+	h.rules.expect(cfg)
+	h.guard.SetConfig(cfg)
 	h.mu.Unlock()
 	h.Wake()
 }
@@ -142,7 +152,7 @@ func (h *holder) Holding(ip netip.Addr, interfaceName string) (va configs.Virtua
 	for _, r := range h.cfg.Routers {
 		for _, a := range r.Addresses {
 			if a.Prefix.Addr() == ip && a.Interface == interfaceName {
-				va, id = a, idOf(r)
+				va, id = a.VirtualAddress, idOf(r)
 			}
 		}
 	}
@@ -209,25 +219,30 @@ func (h *holder) Failing(at time.Time, id RouterID) string {
 	return ""
 }
 
-// pass brings addresses and daemons in line once, and says when to look again.
+// pass brings addresses, what follows them and daemons in line once, and says
+// when to look again.
 func (h *holder) pass(at time.Time) (next time.Time, err error) {
 	h.mu.Lock()
 	hold, drop := DesiredAddresses(h.cfg, h.roles)
+	routes, rules := Desired(h.cfg, h.roles, routesOf), Desired(h.cfg, h.roles, rulesOf)
 	orphans := slices.SortedFunc(maps.Keys(h.orphans), compareAddress)
 	daemons, daemonsAgain := h.wantedDaemons(at)
+	cfg := h.cfg
 	h.mu.Unlock()
+	guardErr := h.guard.pass(at) // before an address that it is for is there
 
 	// The addresses come first: starting a daemon takes the kernel milliseconds
 	// that clients of a dead director would wait. What is established meanwhile is
 	// synchronised with the next refresh.
-	renewAt, addressErr := h.converge(hold, append(drop, orphans...))
+	renewAt, followAt, addressErr, followErr := h.converge(hold, append(drop, orphans...), routes, rules)
 	running, startErr := h.startDaemons(daemons)
 	stopErr := h.stopDaemons(running, daemons)
+
 	if addressErr == nil {
 		addressErr = h.forgetOrphans(orphans)
 	}
-	return earliest(at.Add(holderResync), daemonsAgain, renewAt),
-		errors.Join(addressErr, startErr, stopErr)
+	return earliest(at.Add(holderResync), daemonsAgain, renewAt, followAt),
+		errors.Join(addressErr, guardErr, followErr, h.forgetFollowers(cfg), startErr, stopErr)
 }
 
 // wantedDaemons is which sync daemons should run, and when to ask again; nil if
@@ -334,7 +349,7 @@ func (h *holder) holdsAny(routers map[RouterID]*router) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, r := range routers {
-		if h.roles[id].Hold || slices.ContainsFunc(r.cfg.Addresses, func(a configs.VirtualAddress) bool { return h.have[a] }) {
+		if h.roles[id].Hold || slices.ContainsFunc(r.cfg.Addresses, func(a configs.RouterAddress) bool { return h.have[a.VirtualAddress] }) {
 			return true
 		}
 	}
@@ -373,10 +388,11 @@ func (h *holder) Release() error {
 	syncs := h.syncs
 	h.mu.Unlock()
 
-	_, err := h.converge(nil, drop)
+	_, _, err, followErr := h.converge(nil, drop, nil, nil)
 	if err == nil {
 		err = h.books.change(func(o *Owned) { o.Addresses = nil })
 	}
+	err = errors.Join(err, h.releaseFollowers(followErr))
 	if !syncs {
 		return err
 	}

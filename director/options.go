@@ -21,6 +21,9 @@ type Options struct {
 	Config *configs.Config
 
 	Addresses Addresses
+	Routes    Routes
+	Rules     Rules
+	Firewall  Firewall
 	Announcer Announcer
 	Links     func() (map[string]Link, error)
 	// Probe asks an interface's segment who has an address; nil: nobody.
@@ -52,10 +55,11 @@ type Options struct {
 }
 
 // Addresses is the kernel's address table. Ensure adds an address or renews its
-// lease (0: for ever); Remove of an absent one is no error.
+// lease (0: for ever); one that is there keeps its options. Remove of an absent
+// one is no error.
 type Addresses interface {
-	List() ([]configs.VirtualAddress, error)
-	Ensure(configs.VirtualAddress, time.Duration) error
+	List() ([]configs.RouterAddress, error)
+	Ensure(configs.RouterAddress, time.Duration) error
 	Remove(configs.VirtualAddress) error
 }
 
@@ -131,6 +135,11 @@ type Owned struct {
 	Services  []ipvsctl.ServiceKey     `json:"services"`
 	Sysctls   map[string]string        `json:"sysctls"` // the values before
 	Sync      bool                     `json:"sync"`    // connection-sync daemons
+
+	// What marks itself as ours in the kernel, if there is any.
+	Routes   bool `json:"routes,omitempty"`
+	Rules    bool `json:"rules,omitempty"`
+	Firewall bool `json:"firewall,omitempty"`
 }
 
 // Election is one virtual router's election, running. Close ends it without a

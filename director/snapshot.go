@@ -65,6 +65,8 @@ type RouterStatus struct {
 	Waits       time.Time       `json:"waits_until,omitzero"` // when startup_delay ends that keeps it out of its election
 	Peer        *PeerStatus     `json:"peer,omitempty"`
 	Addresses   []AddressStatus `json:"addresses"`
+	Routes      []FollowStatus  `json:"routes,omitempty"`
+	Rules       []FollowStatus  `json:"rules,omitempty"`
 	Adverts     AdvertStatus    `json:"adverts"`
 	Protocol    uint8           `json:"vrrp_version"` // 2 or 3
 	Transport   string          `json:"transport"`
@@ -122,7 +124,9 @@ type AdvertStatus struct {
 type AddressStatus struct {
 	Address   netip.Prefix `json:"address"`
 	Interface string       `json:"interface"`
+	Label     string       `json:"label,omitempty"` // other than the interface's name
 	Held      bool         `json:"held"`
+	Denied    bool         `json:"denied,omitempty"` // packets to it are dropped
 }
 
 // ServiceStatus is one IPVS service.
@@ -171,6 +175,9 @@ type SyncStatus struct {
 // RepairStatus counts what others changed and this director put back.
 type RepairStatus struct {
 	Addresses int `json:"addresses"`
+	Routes    int `json:"routes"`
+	Rules     int `json:"rules"`
+	Firewall  int `json:"firewall"`
 	Table     int `json:"table"`
 	Sysctls   int `json:"sysctls"`
 }
@@ -217,8 +224,11 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 		Drops:     d.o.Drops(),
 		Problems:  problems(h.problem, b.problem, d.tuning.problem(), loading.Error),
 	}
+	d.holder.countRepairs(&s.Repairs)
 	for _, rc := range cfg.Routers {
-		s.Routers = append(s.Routers, routerStatus(rc, routers[idOf(rc)], h.have))
+		st := routerStatus(rc, routers[idOf(rc)], h.have)
+		d.holder.showFollowers(rc, &st)
+		s.Routers = append(s.Routers, st)
 	}
 	verdicts := verdictsOf(checks)
 	for _, svc := range cfg.Services {
@@ -250,7 +260,7 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
 	}
 	for _, a := range rc.Addresses {
-		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Held: have[a]})
+		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Label: a.Label, Held: have[a.VirtualAddress]})
 	}
 	if r == nil {
 		return out

@@ -28,8 +28,8 @@ func strangers(cfg *configs.Config, have []configs.VirtualAddress, ours map[conf
 	var errs []error
 	for _, r := range cfg.Routers {
 		for _, a := range r.Addresses {
-			i := slices.IndexFunc(have, func(h configs.VirtualAddress) bool { return endpointOf(h) == endpointOf(a) })
-			if i < 0 || known[endpointOf(a)] {
+			i := slices.IndexFunc(have, func(h configs.VirtualAddress) bool { return endpointOf(h) == endpointOf(a.VirtualAddress) })
+			if i < 0 || known[endpointOf(a.VirtualAddress)] {
 				continue
 			}
 			errs = append(errs, fmt.Errorf("virtual router %s: %s is on %s already, and not by tandem: end what put it there, then remove it with \"ip address del %s dev %s\"",
@@ -49,9 +49,13 @@ func endpointOf(a configs.VirtualAddress) endpoint { return endpoint{a.Prefix.Ad
 
 // strangers reads the kernel's addresses and judges those of a configuration.
 func (d *Director) strangers(cfg *configs.Config, ours map[configs.VirtualAddress]bool) error {
-	have, err := d.o.Addresses.List()
+	list, err := d.o.Addresses.List()
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
+	}
+	have := make([]configs.VirtualAddress, len(list))
+	for i, a := range list {
+		have[i] = a.VirtualAddress
 	}
 	return strangers(cfg, have, ours)
 }
@@ -72,7 +76,7 @@ func (d *Director) vacant(cfg *configs.Config) error {
 			continue
 		}
 		for _, a := range rc.Addresses {
-			if ours[a] {
+			if ours[a.VirtualAddress] {
 				continue
 			}
 			wg.Go(func() {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,7 @@ func walk(t *testing.T, w *world, r *rand.Rand) *walker {
 		routerWeb + serviceWeb,
 		routerWeb + routerTwo + serviceWeb,
 		routerTwo + onNginx + syncOff,
+		routerFollowed + serviceWeb + strings.Replace(routerTwo, "vrid = 52", "vrid = 52\naccept = false", 1) + "[[virtual_router.rule]]\npriority = 5\nfwmark = 1\ntype = \"prohibit\"\n",
 		routerTwo + routerWeb + `
 [[service]]
 name = "http"
@@ -78,7 +80,8 @@ func (k *walker) step() {
 	case 3:
 		k.w.edit(func() { k.w.servers[server] = pick(k.rand, healthcheck.ReasonOK, healthcheck.ReasonTimeout) })
 	case 4:
-		op := pick(k.rand, "add ", "remove ", "list", "table", "add service ", "add server ", "delete server ", "start ", "stop ", "running", "save", "probe")
+		op := pick(k.rand, "add ", "remove ", "list", "table", "add service ", "add server ", "delete server ", "start ", "stop ", "running", "save", "probe",
+			"routes", "rules", "add route ", "add rule ", "remove route ", "remove rule ", "deny ")
 		k.w.edit(func() { k.w.fails[op] = !k.w.fails[op] })
 	case 5:
 		k.w.edit(func() { k.meddle(address, server) })
@@ -102,7 +105,7 @@ func (k *walker) step() {
 // meddle does what a third party might. The caller holds the world's lock.
 func (k *walker) meddle(a configs.VirtualAddress, server addrPort) {
 	w := k.w
-	switch k.rand.IntN(4) {
+	switch k.rand.IntN(6) {
 	case 0:
 		delete(w.addresses, a)
 	case 1:
@@ -116,6 +119,16 @@ func (k *walker) meddle(a configs.VirtualAddress, server addrPort) {
 	case 3:
 		clear(w.table)
 		w.daemons = map[SyncRole]SyncDaemon{}
+	case 4:
+		clear(w.routes)
+		clear(w.rules)
+		w.denied = nil
+	case 5:
+		for key, r := range w.rules {
+			r.Incoming = "eth7"
+			w.rules[key] = r
+		}
+		w.shapes[a] = configs.AddressOptions{Label: a.Interface + ":x"}
 	}
 }
 
@@ -196,6 +209,7 @@ func (k *walker) settle() {
 		}
 	}
 	wantText(k.t, "daemons", k.w.syncs(), fmt.Sprint(daemons))
+	k.wantFollowing(roles)
 	if d := cmp.Diff(DesiredTable(k.now, verdictsOf(k.o.Checks.Snapshot()), ipvsctl.Table{}), k.w.table, compare); d != "" {
 		k.t.Error("table:", d)
 	}
@@ -206,12 +220,34 @@ func (k *walker) settle() {
 	synctest.Wait()
 }
 
+// wantFollowing compares what follows the addresses, and their options.
+func (k *walker) wantFollowing(roles map[RouterID]vrrp.Role) {
+	var want []string
+	for _, f := range Desired(k.now, roles, routesOf) {
+		want = append(want, f.Entry.String())
+	}
+	for _, f := range Desired(k.now, roles, rulesOf) {
+		want = append(want, f.Entry.String())
+	}
+	slices.Sort(want)
+	wantText(k.t, "routes and rules", k.w.following(), strings.Join(want, ", "))
+	wantList(k.t, "denied", k.w.denied, Denied(k.now, "lb1")...)
+	for a := range k.w.addresses {
+		if o := k.w.shapes[a]; o != (configs.AddressOptions{}) {
+			k.t.Errorf("%v has %+v", a, o)
+		}
+	}
+}
+
 // wantLedger checks that the ledger names everything that could be in the
 // kernel.
 func (k *walker) wantLedger() {
 	named := namedAddresses(k.now)
 	if len(k.w.ledger.Addresses) < len(named) {
 		k.t.Errorf("the ledger has %v", k.w.ledger.Addresses)
+	}
+	if o := k.w.ledger; len(k.w.routes) > 0 && !o.Routes || len(k.w.rules) > 0 && !o.Rules || len(k.w.denied) > 0 && !o.Firewall {
+		k.t.Errorf("not everything is on the ledger: %+v", o)
 	}
 	for service := range k.w.table {
 		if !slices.Contains(k.w.ledger.Services, service) {

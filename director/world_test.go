@@ -35,6 +35,10 @@ type world struct {
 	fails     map[string]bool
 	block     chan struct{}
 	addresses map[configs.VirtualAddress]time.Time // when the lease ends; zero: never
+	shapes    map[configs.VirtualAddress]configs.AddressOptions
+	routes    map[configs.RouteKey]fakeRoute
+	rules     map[configs.RuleKey]configs.Rule // ours
+	denied    []netip.Addr                     // by the firewall; nil: it has no table
 	table     ipvsctl.Table
 	daemons   map[SyncRole]SyncDaemon
 	sysctls   map[string]string
@@ -60,6 +64,9 @@ func newWorld(t *testing.T) *world {
 		t:         t,
 		fails:     map[string]bool{},
 		addresses: map[configs.VirtualAddress]time.Time{},
+		shapes:    map[configs.VirtualAddress]configs.AddressOptions{},
+		routes:    map[configs.RouteKey]fakeRoute{},
+		rules:     map[configs.RuleKey]configs.Rule{},
 		table:     ipvsctl.Table{},
 		daemons:   map[SyncRole]SyncDaemon{},
 		sysctls:   map[string]string{"net/a": "1", "net/b": "old"},
@@ -117,6 +124,7 @@ func (w *world) expire() {
 	maps.DeleteFunc(w.addresses, func(_ configs.VirtualAddress, until time.Time) bool {
 		return !until.IsZero() && !time.Now().Before(until)
 	})
+	w.dropSources()
 }
 
 // held lists the addresses that the kernel has now.
@@ -194,6 +202,9 @@ func (w *world) options(cfg *configs.Config) Options {
 		Node:        "lb1",
 		Config:      cfg,
 		Addresses:   fakeAddresses{w},
+		Routes:      fakeRoutes{w},
+		Rules:       fakeRules{w},
+		Firewall:    fakeFirewall{w},
 		Announcer:   fakeAnnouncer{w},
 		Links:       w.linkList,
 		Probe:       w.probe,

@@ -16,20 +16,23 @@ import (
 // addresses is the kernel's address table as the director wants it.
 type addresses struct{ h *netif.Handle }
 
-func (a addresses) List() ([]configs.VirtualAddress, error) {
+func (a addresses) List() ([]configs.RouterAddress, error) {
 	held, err := a.h.Addresses()
 	if err != nil {
 		return nil, err
 	}
-	out := make([]configs.VirtualAddress, 0, len(held))
+	out := make([]configs.RouterAddress, 0, len(held))
 	for _, h := range held {
-		out = append(out, configs.VirtualAddress(h.Address))
+		out = append(out, configs.RouterAddress{
+			VirtualAddress: configs.VirtualAddress(h.Address),
+			AddressOptions: configs.AddressOptions(h.Options),
+		})
 	}
 	return out, nil
 }
 
-func (a addresses) Ensure(v configs.VirtualAddress, lease time.Duration) error {
-	return a.h.Ensure(netif.Address(v), lease)
+func (a addresses) Ensure(v configs.RouterAddress, lease time.Duration) error {
+	return a.h.EnsureWith(netif.Address(v.VirtualAddress), netif.Options(v.AddressOptions), lease)
 }
 
 func (a addresses) Remove(v configs.VirtualAddress) error { return a.h.Remove(netif.Address(v)) }

@@ -27,11 +27,12 @@ const planChanges = 2
 func planCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan",
-		Short: "Show which sysctls and IPVS entries a start or a reload would change, and change nothing",
+		Short: "Show which sysctls, IPVS entries and firewall rules a start or a reload would change, and change nothing",
 		Long: `Plan compares the configuration with the kernel: the sysctls that LVS needs,
 each with its reason, those that an earlier configuration changed and that would
-be put back, and the IPVS table. The virtual IPs and the connection-sync daemons
-are not in it: they go where the election goes.
+be put back, the IPVS table, and the nftables table of accept = false. The virtual
+IPs, the routes and rules that follow them and the connection-sync daemons are not
+in it: they go where the election goes.
 
 The verdicts are those of the running tandem; without one, every server is taken
 to be up. The exit status is 0 if none of these would change, 2 if some would, 1
@@ -93,7 +94,8 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 	for _, op := range ops {
 		fmt.Fprintln(out, op)
 	}
-	return len(changes) + len(ops), nil
+	denials, err := s.planFirewall(out, cfg, owned)
+	return len(changes) + len(ops) + denials, err
 }
 
 // planSysctls lists what would be put back, which is what was changed before and

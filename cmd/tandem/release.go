@@ -25,9 +25,9 @@ func releaseCommand(s *settings) *cobra.Command {
 		Use:   "release",
 		Short: "Take away what a crashed tandem left behind",
 		Long: `Release fences this machine after the daemon died: it removes the virtual IPs
-and stops the connection-sync daemons, so that the other director owns them
-alone. The IPVS table and the sysctls stay, which a restart takes up again; with
---all they go too.
+and the routes and rules that follow them, and stops the connection-sync daemons,
+so that the other director owns them alone. The IPVS table and the sysctls stay,
+which a restart takes up again; with --all they go too.
 
 It refuses while a tandem runs, and does nothing when there is nothing to do.`,
 		Args: cobra.NoArgs,
@@ -55,7 +55,7 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if socket != "" && control.Served(socket) {
 		return fmt.Errorf("a tandem runs behind %s; stop it instead, which hands over first", socket)
 	}
-	errs := []error{releaseAddresses(out, owned)}
+	errs := []error{releaseRoutes(out, owned), releaseAddresses(out, owned), releaseFirewall(out, owned)}
 	if owned.Sync || all {
 		errs = append(errs, releaseTable(out, owned, all))
 	}
@@ -67,7 +67,7 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if owned.Addresses == nil && owned.Services == nil && owned.Sysctls == nil {
+	if owned.Addresses == nil && owned.Services == nil && owned.Sysctls == nil && !owned.Routes && !owned.Rules && !owned.Firewall {
 		return nil
 	}
 	return file.Save(left)

@@ -22,6 +22,7 @@ import (
 	"tandem/healthcheck/probe"
 	healthrunner "tandem/healthcheck/runner"
 	"tandem/internal/events"
+	"tandem/internal/firewall"
 	"tandem/internal/hooks"
 	"tandem/internal/netif"
 	"tandem/internal/program"
@@ -156,6 +157,9 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		Node:        self.Name,
 		Config:      cfg,
 		Addresses:   addresses{links},
+		Routes:      routes{links},
+		Rules:       rules{links},
+		Firewall:    firewall.Table{},
 		Announcer:   net,
 		Links:       net.state,
 		Probe:       net.probe,

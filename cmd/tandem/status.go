@@ -84,7 +84,7 @@ func renderStatus(out io.Writer, s director.Snapshot) error {
 		fmt.Fprintf(w, "IPVS\tthe kernel has none, and the configuration needs none\n")
 	}
 	if s.Repairs != (director.RepairStatus{}) {
-		fmt.Fprintf(w, "put back after others changed them\t%s, %s, %s\n", count(s.Repairs.Addresses, "virtual IP"), count(s.Repairs.Table, "table change"), count(s.Repairs.Sysctls, "sysctl"))
+		fmt.Fprintf(w, "put back after others changed them\t%s\n", repairsInWords(s.Repairs))
 	}
 	if len(s.Drops) > 0 {
 		fmt.Fprintf(w, "packets dropped\t%s\n", dropsInWords(s.Drops))
@@ -127,11 +127,45 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 		if a.Held {
 			held = "held"
 		}
+		if a.Label != "" {
+			held += ", label " + a.Label
+		}
+		if a.Denied {
+			held += ", packets to it are dropped"
+		}
 		fmt.Fprintf(w, "  %s on %s\t%s\n", a.Address, a.Interface, held)
+	}
+	for _, f := range r.Routes {
+		fmt.Fprintf(w, "  route %s\t%s\n", f.What, followInWords(f))
+	}
+	for _, f := range r.Rules {
+		fmt.Fprintf(w, "  rule %s\t%s\n", f.What, followInWords(f))
 	}
 	for _, t := range r.Track {
 		fmt.Fprintf(w, "  track %s\t%s\t%s\n", t.Thing, stateInWords(at, t), effectInWords(t))
 	}
+}
+
+func followInWords(f director.FollowStatus) string {
+	if f.InKernel {
+		return "in the kernel"
+	}
+	return "not in the kernel"
+}
+
+// repairsInWords is what was put back; three kinds are always named, the others
+// when there are any.
+func repairsInWords(r director.RepairStatus) string {
+	words := []string{count(r.Addresses, "virtual IP"), count(r.Table, "table change"), count(r.Sysctls, "sysctl")}
+	for _, more := range []struct {
+		n    int
+		what string
+	}{{r.Routes, "route"}, {r.Rules, "rule"}, {r.Firewall, "firewall table"}} {
+		if more.n > 0 {
+			words = append(words, count(more.n, more.what))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // priorityInWords names the configured priority too, if weights changed it.

@@ -60,7 +60,9 @@ func richSnapshot() director.Snapshot {
 				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
 				Fault:     "interface eth2 is down or has no carrier; file /etc/tandem/maintenance: holds 1",
 				Track:     []director.TrackStatus{{Thing: "file /etc/tandem/maintenance", State: "failed", Fault: true, Reason: "holds 1", Since: ago(20 * time.Millisecond)}},
-				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2", Label: "eth2:dns", Denied: true}},
+				Routes:    []director.FollowStatus{{What: "0.0.0.0/0 via 10.2.0.254", InKernel: true}, {What: "blackhole ::/0 table 7"}},
+				Rules:     []director.FollowStatus{{What: "100: from 10.2.0.53/32 lookup 7", InKernel: true}},
 			},
 			{
 				Name: "ntp", VRID: 54, Interface: "eth2", State: "init", Since: ago(20 * time.Second), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
@@ -83,7 +85,7 @@ func richSnapshot() director.Snapshot {
 		Foreign:   []string{"tcp 10.0.0.7:25", "udp 10.0.0.7:69"},
 		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
 		Conflicts: []director.Conflict{{Address: netip.MustParseAddr("10.0.0.100"), Interface: "eth0", MAC: "02:00:00:00:00:66", Count: 3, Last: ago(4 * time.Second)}},
-		Repairs:   director.RepairStatus{Addresses: 1, Table: 2},
+		Repairs:   director.RepairStatus{Addresses: 1, Table: 2, Routes: 3, Firewall: 1},
 		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", Reason: "unknown-vrid", Packets: 3}},
 		Problems:  []string{"the last reload was refused, the older configuration runs: /etc/tandem/tandem.toml:3: no"},
 	}

@@ -24,9 +24,18 @@ type Address struct {
 // String is like "192.0.2.1/32 on eth0".
 func (a Address) String() string { return a.Prefix.String() + " on " + a.Interface }
 
+// Options are how an address is added. The kernel changes neither of an address
+// that is there; to change them, remove it first.
+type Options struct {
+	Label string // only for IPv4, at most 15 bytes; empty: the interface's name, as the kernel has it
+	Scope uint8  // RT_SCOPE_…; of IPv6 addresses the kernel derives it from the address
+}
+
 // Held is an Address with what the kernel says about it.
 type Held struct {
 	Address
+	// Options are the zero value for IPv6.
+	Options Options
 	// Permanent addresses never expire; the others do after Remaining, which the
 	// kernel reports in whole seconds, rounded down.
 	Permanent bool
@@ -60,6 +69,7 @@ func (h *Handle) Addresses() ([]Held, error) {
 		}
 		list = append(list, Held{
 			Address:   Address{Prefix: prefix, Interface: name},
+			Options:   optionsOf(a, name),
 			Permanent: uint32(a.ValidLft) == math.MaxUint32,
 			Remaining: remaining(a.ValidLft),
 			Secondary: a.Flags&unix.IFA_F_SECONDARY != 0 && prefix.Addr().Is4(),
@@ -82,13 +92,23 @@ func (h *Handle) Addresses() ([]Held, error) {
 // 5.5.4), so that the director does not choose them as a source of its own. On
 // the loopback interface an address has the scope of the host, for the same
 // reason and so that routing daemons keep it to themselves.
-func (h *Handle) Ensure(a Address, lease time.Duration) error {
+func (h *Handle) Ensure(a Address, lease time.Duration) error { return h.ensure(a, nil, lease) }
+
+// EnsureWith is Ensure with options. An address that is there keeps those it has.
+func (h *Handle) EnsureWith(a Address, o Options, lease time.Duration) error {
+	return h.ensure(a, &o, lease)
+}
+
+func (h *Handle) ensure(a Address, o *Options, lease time.Duration) error {
 	link, err := h.link(a.Interface)
 	if err != nil {
 		return fmt.Errorf("add %v: %w", a.Prefix, err)
 	}
 	req := request(a.Prefix, link.Index, lease)
-	if link.RawFlags&unix.IFF_LOOPBACK != 0 {
+	switch {
+	case o != nil:
+		req.Label, req.Scope = o.Label, int(o.Scope)
+	case link.RawFlags&unix.IFF_LOOPBACK != 0:
 		req.Scope = unix.RT_SCOPE_HOST
 	}
 	if err := h.nl.AddrReplace(nil, req); err != nil {
@@ -138,6 +158,18 @@ func (h *Handle) promoteSecondaries(a Address, link *netlink.LinkAttrs) error {
 		}
 	}
 	return nil
+}
+
+// optionsOf is the options that an address of an interface has.
+func optionsOf(a netlink.Addr, interfaceName string) Options {
+	if a.IP.To4() == nil {
+		return Options{}
+	}
+	o := Options{Label: a.Label, Scope: uint8(a.Scope)}
+	if o.Label == interfaceName {
+		o.Label = ""
+	}
+	return o
 }
 
 // addresses lists those of one link, or of all for nil.

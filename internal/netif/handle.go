@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,24 +32,65 @@ const timeout = 2 * time.Second
 // A Handle speaks rtnetlink with the network namespace that its opener was in.
 // It may be used by several goroutines at once.
 type Handle struct {
-	nl *netlink.Handle
+	nl     *netlink.Handle
+	strict *netlink.Handle          // the kernel filters what it dumps here (NETLINK_GET_STRICT_CHK)
+	raw    map[int]*nl.SocketHandle // for requests that the library does not make
 }
 
 // Open makes a Handle for the network namespace of the calling thread.
 func Open() (*Handle, error) {
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
+	h := new(Handle)
+	if err := h.open(); err != nil {
+		h.Close()
 		return nil, fmt.Errorf("open rtnetlink: %w", explain(err))
 	}
-	if err := nl.SetSocketTimeout(timeout); err != nil {
-		nl.Close()
-		return nil, fmt.Errorf("open rtnetlink: set timeout: %w", err)
+	return h, nil
+}
+
+func (h *Handle) open() (err error) {
+	if h.nl, err = openSocket(); err != nil {
+		return err
 	}
-	return &Handle{nl: nl}, nil
+	if h.strict, err = openSocket(); err != nil {
+		return err
+	}
+	// Linux before 4.20 does not know it, and sends everything; so the answers are
+	// filtered again.
+	if err := h.strict.SetStrictCheck(true); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+		return err
+	}
+	raw, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	h.raw = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: raw}}
+	limit := unix.NsecToTimeval(timeout.Nanoseconds())
+	return errors.Join(raw.SetSendTimeout(&limit), raw.SetReceiveTimeout(&limit))
+}
+
+func openSocket() (*netlink.Handle, error) {
+	s, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.SetSocketTimeout(timeout); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("set timeout: %w", err)
+	}
+	return s, nil
 }
 
 // Close releases the sockets.
-func (h *Handle) Close() { h.nl.Close() }
+func (h *Handle) Close() {
+	for _, s := range []*netlink.Handle{h.nl, h.strict} {
+		if s != nil {
+			s.Close()
+		}
+	}
+	for _, s := range h.raw {
+		s.Close()
+	}
+}
 
 // dumpAttempts is how often a dump is read that changed while it was read.
 const dumpAttempts = 5
