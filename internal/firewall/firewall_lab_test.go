@@ -47,6 +47,25 @@ func newNetwork(t *testing.T) (host, neighbour netns.NsHandle) {
 	return host, neighbour
 }
 
+// awaitHost waits until the neighbour has heard from the host in both families: a
+// link that has just come up loses packets. It must be called in the neighbour's
+// namespace.
+func awaitHost(t *testing.T) {
+	t.Helper()
+	for _, p := range []netip.Prefix{own4, own6} {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(p.Addr(), 7).String(), time.Second)
+			if err == nil {
+				c.Close()
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the host is not heard at %v: %v", p, err)
+			}
+		}
+	}
+}
+
 // in runs f in another namespace and comes back.
 func in(t *testing.T, there, back netns.NsHandle, f func()) {
 	t.Helper()
@@ -91,7 +110,7 @@ func reaches(t *testing.T, list ...netip.Prefix) []netip.Addr {
 	}
 	var out []netip.Addr
 	for _, p := range list {
-		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(p.Addr(), 7).String(), 400*time.Millisecond)
+		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(p.Addr(), 7).String(), time.Second)
 		if err == nil {
 			c.Close()
 			out = append(out, p.Addr())
@@ -133,6 +152,7 @@ func TestDeny(t *testing.T) {
 		}
 		defer l.Close()
 	}
+	in(t, neighbour, host, func() { awaitHost(t) })
 	all := []netip.Prefix{own4, vip4, own6, vip6}
 	for _, tt := range []struct{ denied, reached []netip.Addr }{
 		{nil, addrs(all...)},
