@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/configs"
@@ -52,6 +53,7 @@ type gate struct {
 	events   *events.Log
 	log      *slog.Logger
 	kick     chan struct{}
+	heard    atomic.Bool // an advertisement since the gate was last shut
 
 	// Only Run's goroutine uses these.
 	primary  netip.Addr // that the election was started with; invalid: it was not
@@ -64,7 +66,6 @@ type gate struct {
 	own      netip.Addr        // this director's address in the configuration
 	services []configs.Service // that the router tracks
 	changed  bool              // the election was not told of cfg yet
-	heard    bool              // an advertisement since the gate was last shut
 	fault    string            // why the router stays out; empty: it does not
 	waits    time.Time         // when startup_delay ends that keeps it out; zero: it does not
 	priority uint8             // that the election was told
@@ -92,11 +93,7 @@ func newGate(cfg configs.VirtualRouter, own netip.Addr, groups *groups, o Option
 
 // Heard notes an advertisement of this virtual router.
 func (g *gate) Heard() {
-	g.mu.Lock()
-	first := !g.heard
-	g.heard = true
-	g.mu.Unlock()
-	if first {
+	if !g.heard.Load() && !g.heard.Swap(true) {
 		g.Kick()
 	}
 }
@@ -291,9 +288,7 @@ func (g *gate) shut(cfg configs.VirtualRouter, fault string, handOver bool) {
 	g.primary, g.unprobed = netip.Addr{}, 0
 	news := g.setFault(cfg, fault, time.Time{})
 	if joined {
-		g.mu.Lock()
-		g.heard = false
-		g.mu.Unlock()
+		g.heard.Store(false)
 		g.election.Shutdown(fault, handOver)
 	}
 	if news {
@@ -377,9 +372,7 @@ func (g *gate) occupied(ctx context.Context, cfg configs.VirtualRouter) (fault s
 		})
 	}
 	wg.Wait()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.heard {
+	if g.heard.Load() {
 		return "", nil
 	}
 	return joinFaults(faults...), cmp.Or(errs...)

@@ -13,6 +13,7 @@ import (
 	"tandem/configs"
 	"tandem/vrrp"
 	vrrprunner "tandem/vrrp/runner"
+	"tandem/vrrp/runner/runnertest"
 )
 
 // pair is two directors with real elections, on two segments that carry their
@@ -31,6 +32,7 @@ type pairElection struct {
 	*vrrprunner.Runner
 	src    netip.Addr
 	side   int
+	net    *runnertest.Network
 	events ElectionEvents
 	stop   func()
 }
@@ -63,21 +65,20 @@ func newPair(t *testing.T, text string) *pair {
 func (p *pair) elect(side int, r configs.VirtualRouter, c vrrp.Config, events ElectionEvents) Election {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	e := &pairElection{src: p.worlds[side].links[r.Interface].Primary, side: side, events: events}
+	e := &pairElection{src: p.worlds[side].links[r.Interface].Primary, side: side, net: runnertest.NewNetwork(), events: events}
+	loop := vrrprunner.NewLoop(vrrprunner.LoopOptions{Network: e.net, Log: quietLog()})
 	e.stop = sync.OnceFunc(func() { cancel(); <-done })
-	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
-		Send:       func(a vrrp.Advert) error { p.send(side, idOf(r), a); return nil },
-		Waiting:    func() bool { return false },
+	e.Runner = loop.Add(r.Name, c, vrrprunner.Options{
+		Queue:      e.net.Queue(func(a vrrp.Advert) error { p.send(side, idOf(r), a); return nil }),
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
-		Log:        quietLog(),
 	})
 	p.mu.Lock()
 	both := p.members[idOf(r)]
 	both[side] = e
 	p.members[idOf(r)] = both
 	p.mu.Unlock()
-	go func() { defer close(done); e.Run(ctx) }()
+	go func() { defer close(done); loop.Run(ctx) }()
 	return e
 }
 
@@ -90,8 +91,10 @@ func (p *pair) send(from int, id RouterID, a vrrp.Advert) {
 	if other == nil || lost || !p.up(0, id.Interface) || !p.up(1, id.Interface) {
 		return
 	}
-	other.events.Heard()
-	other.Receive(time.Now(), vrrp.Received{Advert: a, Src: me.src})
+	other.net.Arrive(func(at time.Time) {
+		other.events.Heard()
+		other.Receive(at, vrrp.Received{Advert: a, Src: me.src})
+	})
 }
 
 func (p *pair) up(side int, interfaceName string) bool {

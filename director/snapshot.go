@@ -270,7 +270,7 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 	out.Adverts = AdvertStatus{
 		IntervalMS:   ms(st.ActiveInterval),
 		ActiveDownMS: ms(st.ActiveDown),
-		MaxLateMS:    ms(st.MaxAdvertLateness),
+		MaxLateMS:    ms(st.Lateness.Max),
 		Sent:         st.Counters.AdvertsSent,
 		Received:     st.Counters.AdvertsReceived,
 		SendErrors:   st.SendErrors,

@@ -158,6 +158,17 @@ func TestParseDrops(t *testing.T) {
 		{"count 0", set(3, 0), header, DropZeroCount},
 		{"checksum off by one", func() []byte { b := valid(); b[7]++; return b }(), header, DropBadChecksum},
 		{"pseudo-header of another source", unhex(t, "31336401 0064 0572 c0000264"), Header{Src: dst2, Dst: group, TTL: 255}, DropBadChecksum},
+		{"hop limit 254", wire6(t, ""), Header{Src: src6, Dst: group6, TTL: 254}, DropBadTTL},
+		{"IPv4 destination of an IPv6 packet", wire6(t, ""), Header{Src: src6, Dst: group, TTL: 255}, DropFamilyMismatch},
+		{"version 2 over IPv6", unhex(t, "21336401 0001 dfc9 c0000264 0000000000000000"), header6, DropBadVersion},
+		{"IPv6 address cut", wire6(t, "")[:39], header6, DropTruncated},
+		{"IPv4 addresses over IPv6", valid(), header6, DropTruncated},
+		{"IPv6, checksum off by one", func() []byte { b := wire6(t, ""); b[7]++; return b }(), header6, DropBadChecksum},
+		{"IPv6, no pseudo-header in the checksum", resum(wire6(t, "")), header6, DropBadChecksum},
+		{"IPv6, trailer not in the checksum", append(wire6(t, ""), 1, 2), header6, DropBadChecksum},
+		{"IPv6, global address first", unhex(t, "31336402 0064 dfc9 "+global6+linkLocal6), header6, DropNotLinkLocal},
+		// ::ffff:169.254.1.1 is link-local in IPv4 only.
+		{"IPv6, mapped address first", unhex(t, "31336401 0064 c148 00000000000000000000ffffa9fe0101"), header6, DropNotLinkLocal},
 		{"interval 0", set(5, 0), header, DropZeroInterval},
 		{"interval 0 with reserved bits", func() []byte { b := valid(); b[4], b[5] = 0xf0, 0; return resum(b) }(), header, DropZeroInterval},
 		{"VRID 0", set(1, 0), header, DropUnknownVRID},
@@ -198,8 +209,8 @@ func TestParseReserved(t *testing.T) {
 func TestDropReasonLabels(t *testing.T) {
 	want := []string{
 		"family-mismatch", "bad-ttl", "truncated", "bad-version", "bad-type",
-		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "own-source",
-		"unknown-sender", "version-mismatch", "auth-type-mismatch", "auth-bad-password",
+		"zero-count", "bad-checksum", "zero-interval", "unknown-vrid", "first-not-link-local", "own-source",
+		"unknown-sender", "socket-overflow", "version-mismatch", "auth-type-mismatch", "auth-bad-password",
 		"auth-missing", "auth-malformed", "auth-outside-window", "auth-unknown-key",
 		"auth-bad-digest", "auth-replayed", "too-many-senders",
 		"interval-mismatch",
@@ -229,7 +240,13 @@ func TestAppendErrors(t *testing.T) {
 		{"256 s in version 2", func(a *Advert) { a.Version, a.Interval = V2, 256*time.Second }, "interval 4m16s"},
 		{"no address", func(a *Advert) { a.Addresses = nil }, "0 addresses"},
 		{"too many addresses", func(a *Advert) { a.Addresses = make([]netip.Addr, 256) }, "256 addresses"},
-		{"IPv6 address", func(a *Advert) { a.Addresses = addrs("2001:db8::1") }, "2001:db8::1"},
+		{"no link-local address", func(a *Advert) { a.Addresses = addrs("2001:db8::1") }, "2001:db8::1 is not"},
+		{"link-local address second", func(a *Advert) { a.Addresses = addrs("2001:db8::1", "fe80::1") }, "2001:db8::1 is not"},
+		{"link-local in IPv4 only", func(a *Advert) { a.Addresses = addrs("::ffff:169.254.1.1") }, "::ffff:169.254.1.1 is not"},
+		{"zone", func(a *Advert) { a.Addresses = addrs("fe80::1%eth0") }, "fe80::1%eth0 has a zone"},
+		{"two families", func(a *Advert) { a.Addresses = addrs("fe80::1", "192.0.2.1") }, "fe80::1 and 192.0.2.1 are of two families"},
+		{"not an address", func(a *Advert) { a.Addresses = make([]netip.Addr, 1) }, "an address is missing"},
+		{"IPv6 in version 2", func(a *Advert) { a.Version, a.Addresses = V2, addrs("fe80::1") }, "version 2 is for IPv4"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -250,29 +267,41 @@ func TestAppendErrors(t *testing.T) {
 	if _, err := good.Append(nil, ChecksumMessageOnly, src1, netip.MustParseAddr("ff02::12")); err == nil {
 		t.Error("no error with an IPv6 destination")
 	}
+	good.Addresses = addrs("fe80::1")
+	if _, err := good.Append(nil, ChecksumPseudoHeader, src1, group); err == nil {
+		t.Error("no error for IPv6 addresses over IPv4")
+	}
 }
 
 // FuzzParse: no packet panics, and one that is accepted says the same when it is
 // sent again.
 func FuzzParse(f *testing.F) {
-	f.Add(unhex(f, "31336401 0064 0572 c0000264"), uint8(255))
-	f.Add(unhex(f, "31336401 0064 a802 c0000264"), uint8(255))
-	f.Add(unhex(f, "31ffff03 0fff 0ff8 c0000264 c0000265 c6336407"), uint8(255))
-	f.Add(unhex(f, "3133c80100644402c0000264 010100006800000080000000 1b84bc4e8e43892dc6d98448f8ee2265"), uint8(255))
-	f.Add(unhex(f, "21336401 0001 b865 c0000264 0000000000000000"), uint8(255))
-	f.Fuzz(func(t *testing.T, payload []byte, ttl uint8) {
-		adv, form, err := Parse(payload, Header{Src: src1, Dst: group, TTL: ttl})
+	f.Add(unhex(f, "31336401 0064 0572 c0000264"), uint8(255), false)
+	f.Add(unhex(f, "31336401 0064 a802 c0000264"), uint8(255), false)
+	f.Add(unhex(f, "31ffff03 0fff 0ff8 c0000264 c0000265 c6336407"), uint8(255), false)
+	f.Add(unhex(f, "3133c80100644402c0000264 010100006800000080000000 1b84bc4e8e43892dc6d98448f8ee2265"), uint8(255), false)
+	f.Add(unhex(f, "21336401 0001 b865 c0000264 0000000000000000"), uint8(255), false)
+	f.Add(wire6(f, ""), uint8(255), true)
+	f.Add(unhex(f, vector6), uint8(255), true)
+	f.Add(unhex(f, "31336402 0064 dbc4 "+linkLocal6+global6+"010203"), uint8(255), true)
+	f.Add(unhex(f, "31336402 0064 dfc9 "+global6+linkLocal6), uint8(255), true)
+	f.Fuzz(func(t *testing.T, payload []byte, ttl uint8, v6 bool) {
+		src, dst := src1, group
+		if v6 {
+			src, dst = src6, group6
+		}
+		adv, form, err := Parse(payload, Header{Src: src, Dst: dst, TTL: ttl})
 		if err != nil {
 			if _, ok := errors.AsType[DropReason](err); !ok {
 				t.Fatalf("error %v is not a DropReason", err)
 			}
 			return
 		}
-		b, err := adv.Append(nil, form, src1, group)
+		b, err := adv.Append(nil, form, src, dst)
 		if err != nil {
 			t.Fatalf("%+v was received and cannot be sent: %v", adv, err)
 		}
-		again, form2, err := Parse(b, Header{Src: src1, Dst: group, TTL: 255})
+		again, form2, err := Parse(b, Header{Src: src, Dst: dst, TTL: 255})
 		if err != nil || form2 != form {
 			t.Fatalf("form %v became %v, error %v", form, form2, err)
 		}
@@ -289,6 +318,9 @@ func TestAppendAllocates(t *testing.T) {
 	buf := make([]byte, 0, 64)
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := adv.Append(buf, ChecksumPseudoHeader, src1, group); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := advert6.Append(buf, ChecksumPseudoHeader, src6, group6); err != nil {
 			t.Fatal(err)
 		}
 	})

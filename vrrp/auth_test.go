@@ -51,6 +51,9 @@ func monotonic(c *AuthConfig) { c.Replay = ReplayMonotonic }
 // accept parses and judges a packet as package wire does.
 func accept(c *Codec, at time.Time, payload []byte, src netip.Addr) error {
 	h := Header{Src: src, Dst: group, TTL: TTL}
+	if src.Is6() {
+		h.Dst = group6
+	}
 	a, _, err := Parse(payload, h)
 	if err != nil {
 		return err
@@ -401,15 +404,21 @@ func TestKeysStaySecret(t *testing.T) {
 // FuzzAccept: no packet panics or moves a mark unless it is authentic, and the
 // only authentic one that the fuzzer can know is the vector.
 func FuzzAccept(f *testing.F) {
-	f.Add(unhex(f, vector), int64(0))
-	f.Add(unhex(f, vector), int64(-5))
-	f.Add(unhex(f, vector)[:12], int64(0))
-	f.Add(unhex(f, vector)[:20], int64(0))
-	f.Add(append(unhex(f, vector), 0), int64(1<<40))
-	format, want := authFormat(f, nil), unhex(f, vector)
-	f.Fuzz(func(t *testing.T, payload []byte, late int64) {
+	f.Add(unhex(f, vector), int64(0), false)
+	f.Add(unhex(f, vector), int64(-5), false)
+	f.Add(unhex(f, vector)[:12], int64(0), false)
+	f.Add(unhex(f, vector)[:20], int64(0), false)
+	f.Add(append(unhex(f, vector), 0), int64(1<<40), false)
+	f.Add(unhex(f, vector6), int64(0), true)
+	f.Add(unhex(f, vector6)[:40], int64(0), true)
+	format, v4, v6 := authFormat(f, nil), unhex(f, vector), unhex(f, vector6)
+	f.Fuzz(func(t *testing.T, payload []byte, late int64, ipv6 bool) {
+		src, want := signer, v4
+		if ipv6 {
+			src, want = src6, v6
+		}
 		c := NewCodec(format)
-		err := accept(c, vectorTime().Add(time.Duration(late%1000)*time.Second), payload, signer)
+		err := accept(c, vectorTime().Add(time.Duration(late%1000)*time.Second), payload, src)
 		if err == nil != (len(c.auth.marks) == 1) {
 			t.Fatalf("error %v, marks %v", err, c.auth.marks)
 		}

@@ -10,7 +10,7 @@ import (
 // say.
 type Format struct {
 	Version  Version      // that of the Machine; others are dropped
-	Checksum ChecksumForm // of what is sent in version 3; both forms are accepted
+	Checksum ChecksumForm // of what is sent in version 3 over IPv4; both forms are accepted
 	Auth     AuthConfig
 	// The rest is for version 2 only. Interval is that of the Machine; others are
 	// dropped.
@@ -60,11 +60,15 @@ func (c *Codec) SetFormat(f Format) {
 // Advert.Append does.
 func (c *Codec) Append(b []byte, at time.Time, a Advert, src, dst netip.Addr) ([]byte, error) {
 	start := len(b)
-	b, err := a.append(b, c.format.Checksum, c.format.Password, src, dst)
-	if err != nil || !c.format.Auth.Mode.signs() {
+	b, err := a.append(b, c.format.Password, src, dst)
+	if err != nil {
 		return b, err
 	}
-	return c.auth.sign(b, b[start:], at, src), nil
+	if c.format.Auth.Mode.signs() {
+		b = c.auth.sign(b, b[start:], at, src)
+	}
+	a.seal(b[start:], c.format.Checksum, src, dst)
+	return b, nil
 }
 
 // Accept judges what only the router that an advertisement is for can judge.

@@ -24,7 +24,7 @@ type Config struct {
 	Priority  uint8 // 1-255; 255 is the address owner (RFC 9568, section 5.2.4)
 	Version   Version
 	Interval  time.Duration // Advertisement_Interval, see Advert.Interval
-	Addresses []netip.Addr  // the IPv4 addresses of the advertisement, 1-255
+	Addresses []netip.Addr  // of the advertisement, see Advert.Addresses
 	Failback  Failback
 	// FailbackDelay is how long a router with the higher priority leaves the
 	// incumbent in place. Only for FailbackDelayed; not negative.

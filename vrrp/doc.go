@@ -1,6 +1,6 @@
-// Package vrrp is the election: the VRRP codec for IPv4, with the authentication
-// of advertisements, and the state machine of one virtual router (RFC 9568, and
-// RFC 3768 for version 2).
+// Package vrrp is the election: the VRRP codec, with the authentication of
+// advertisements, and the state machine of one virtual router (RFC 9568 for IPv4
+// and IPv6, and RFC 3768 for version 2).
 //
 // It is pure. A Machine has no clock, no socket and no goroutine: Step takes the
 // time and an event and returns actions, Deadline says when it next wants a

@@ -9,13 +9,14 @@ type DropReason uint8
 // The discards of RFC 9568, section 7.1, in the order in which they are judged,
 // and those that only the caller can see.
 const (
-	// DropFamilyMismatch is a packet whose IP version is not the one of this codec.
+	// DropFamilyMismatch is a packet whose source and destination are not of one IP
+	// version.
 	DropFamilyMismatch DropReason = iota + 1
-	// DropBadTTL is a packet that was forwarded: TTL is not 255.
+	// DropBadTTL is a packet that was forwarded: TTL, or hop limit, is not 255.
 	DropBadTTL
 	// DropTruncated is a packet shorter than its header and its addresses.
 	DropTruncated
-	// DropBadVersion is a version other than 2 and 3.
+	// DropBadVersion is a version other than 3 and, over IPv4, 2.
 	DropBadVersion
 	// DropBadType is a type other than 1, ADVERTISEMENT.
 	DropBadType
@@ -29,6 +30,9 @@ const (
 	// DropUnknownVRID is a VRID that is not configured on the interface. Parse
 	// knows it only of VRID 0, which is none.
 	DropUnknownVRID
+	// DropNotLinkLocal is an IPv6 advertisement whose first address is not link-local
+	// (erratum 8300).
+	DropNotLinkLocal
 	// DropOwnSource is a packet from the router's own address: looped back by the
 	// network, or another machine uses the address. Parse does not report it.
 	DropOwnSource
@@ -36,6 +40,9 @@ const (
 	// DropUnknownSender is a packet from none of the peers of a router that has
 	// peers. Only package wire reports it.
 	DropUnknownSender
+	// DropOverflow is a packet that the socket's buffer had no room for. Only package
+	// wire reports it.
+	DropOverflow
 
 	// These are of Codec.Accept, in the order in which they are judged.
 
@@ -91,10 +98,14 @@ func (r DropReason) String() string {
 		return "zero-interval"
 	case DropUnknownVRID:
 		return "unknown-vrid"
+	case DropNotLinkLocal:
+		return "first-not-link-local"
 	case DropOwnSource:
 		return "own-source"
 	case DropUnknownSender:
 		return "unknown-sender"
+	case DropOverflow:
+		return "socket-overflow"
 	case DropVersionMismatch:
 		return "version-mismatch"
 	case DropAuthType:

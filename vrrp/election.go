@@ -2,8 +2,6 @@ package vrrp
 
 import (
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -204,19 +202,4 @@ func (m *Machine) compare(at time.Time, r Received) {
 	if addresses {
 		m.note("%v advertises the addresses %v, this router %v", h.Src, r.Advert.Addresses, m.cfg.Addresses)
 	}
-}
-
-// sameAddresses compares as sets: the order has no meaning for IPv4.
-func sameAddresses(a, b []netip.Addr) bool {
-	if slices.Equal(a, b) {
-		return true
-	}
-	if len(a) != len(b) {
-		return false
-	}
-	return slices.Equal(sorted(a), sorted(b))
-}
-
-func sorted(a []netip.Addr) []netip.Addr {
-	return slices.SortedFunc(slices.Values(a), netip.Addr.Compare)
 }

@@ -11,8 +11,9 @@ type Event interface{ event() }
 
 type (
 	// Startup is RFC 9568's Startup event: the interface is usable. PrimaryAddr
-	// is the IPv4 address that the advertisements are sent from; it breaks ties.
-	// Outside of Init a Startup only replaces that address.
+	// is the address that the advertisements are sent from, in IPv6 a link-local one
+	// without a zone; it breaks ties. Outside of Init a Startup only replaces that
+	// address.
 	Startup struct{ PrimaryAddr netip.Addr }
 	// Shutdown gives the role up: a planned stop or a fault. With HandOver set an
 	// active router keeps its addresses until its successor is heard (bounded);
@@ -25,7 +26,7 @@ type (
 	// 7.1, for this VRID.
 	Received struct {
 		Advert Advert
-		Src    netip.Addr
+		Src    netip.Addr // without a zone
 	}
 	// SendFailed says that the advertisement of the latest SendAdvert is not on the
 	// wire. Nobody has heard it, so it does not count as one: a router that cannot
@@ -34,7 +35,7 @@ type (
 	// Timeout says that Deadline has passed. One that comes too early is harmless.
 	Timeout struct{}
 	// Reconfigure replaces the configuration without a pause of the adverts.
-	// The VRID must stay the same.
+	// The VRID and the family of the addresses must stay the same.
 	Reconfigure struct{ Config Config }
 	// TakeOver makes a router that is Role.Ready active; any other ignores it.
 	TakeOver struct{}

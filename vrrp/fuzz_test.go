@@ -9,17 +9,20 @@ import (
 // FuzzStep lets the fuzzer write the life of a machine, 4 bytes for each event,
 // and checks what must hold whatever happens.
 func FuzzStep(f *testing.F) {
-	f.Add(uint8(100), uint8(0), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 11, 0, 1, 0, 5, 200, 4, 0, 50, 0})        // start, active, lose
-	f.Add(uint8(255), uint8(2), []byte{0, 0, 0, 2, 2, 1, 10, 0, 1, 0, 5, 50, 4, 0, 200, 0})                     // owner, hand-over
-	f.Add(uint8(200), uint8(1), []byte{0, 0, 0, 2, 1, 0, 5, 100, 1, 0, 5, 100, 1, 0, 5, 0, 4, 0, 40, 0})        // failback delay, release
-	f.Add(uint8(150), uint8(2), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 255, 0, 3, 7, 1, 20, 2, 0, 1, 0})         // pause, reconfigure, fault
-	f.Add(uint8(1), uint8(0), []byte{0, 0, 0, 2, 1, 0xff, 1, 255, 1, 2, 1, 255, 4, 0, 255, 0, 4, 0, 255, 0, 9}) // odd VRID, own source
-	f.Add(uint8(100), uint8(3), []byte{0, 0, 0, 2, 4, 0, 255, 0, 4, 0, 255, 0, 3, 1, 1, 20, 1, 0, 5, 200})      // version 2
+	f.Add(uint8(100), uint8(0), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 11, 0, 1, 0, 5, 200, 4, 0, 50, 0})             // start, active, lose
+	f.Add(uint8(255), uint8(2), []byte{0, 0, 0, 2, 2, 1, 10, 0, 1, 0, 5, 50, 4, 0, 200, 0})                          // owner, hand-over
+	f.Add(uint8(200), uint8(1), []byte{0, 0, 0, 2, 1, 0, 5, 100, 1, 0, 5, 100, 1, 0, 5, 0, 4, 0, 40, 0})             // failback delay, release
+	f.Add(uint8(150), uint8(2), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 255, 0, 3, 7, 1, 20, 2, 0, 1, 0})              // pause, reconfigure, fault
+	f.Add(uint8(1), uint8(0), []byte{0, 0, 0, 2, 1, 0xff, 1, 255, 1, 2, 1, 255, 4, 0, 255, 0, 4, 0, 255, 0, 9})      // odd VRID, own source
+	f.Add(uint8(100), uint8(6), []byte{0, 0, 0, 2, 4, 0, 40, 0, 4, 0, 11, 0, 1, 0, 5, 200, 4, 0, 50, 0, 1, 0, 5, 0}) // IPv6
+	f.Add(uint8(100), uint8(3), []byte{0, 0, 0, 2, 4, 0, 255, 0, 4, 0, 255, 0, 3, 1, 1, 20, 1, 0, 5, 200})           // version 2
 	f.Fuzz(func(t *testing.T, prio, mode uint8, life []byte) {
 		cfg := config(func(c *Config) {
 			c.Priority, c.Failback, c.FailbackDelay = max(1, prio), Failback(mode%3), time.Second
 			if mode/3%2 == 1 {
 				c.Version, c.Interval = V2, time.Second
+			} else if mode/6%2 == 1 {
+				c.Addresses = vip6
 			}
 		})
 		m := NewMachine(cfg)
@@ -39,9 +42,9 @@ func FuzzStep(f *testing.F) {
 func fuzzEvent(cfg *Config, b []byte) Event {
 	switch b[0] % 5 {
 	case 0:
-		return Startup{netip.AddrFrom4([4]byte{10, 77, 0, b[3]})}
+		return Startup{fuzzAddr(cfg, b[3])}
 	case 1:
-		r := heardEvery(netip.AddrFrom4([4]byte{10, 77, 0, b[1] % 4}), b[3], centisecond*time.Duration(1+int(b[1])*16))
+		r := heardEvery(fuzzAddr(cfg, b[1]%4), b[3], centisecond*time.Duration(1+int(b[1])*16))
 		if b[1] == 0xff {
 			r.Advert.VRID++
 		}
@@ -54,6 +57,14 @@ func fuzzEvent(cfg *Config, b []byte) Event {
 		return Reconfigure{*cfg}
 	}
 	return Timeout{}
+}
+
+// fuzzAddr is the primary address of a router, of the family of cfg.
+func fuzzAddr(cfg *Config, host byte) netip.Addr {
+	if cfg.Addresses[0].Is4() {
+		return netip.AddrFrom4([4]byte{10, 77, 0, host})
+	}
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: host})
 }
 
 // checkStep has the invariants of one step.

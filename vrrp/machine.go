@@ -33,7 +33,7 @@ type Machine struct {
 	noted        Heard     // the latest that a Note told of, see compare
 	counters     Counters
 
-	out []Action // collected by the current Step
+	out []Action // collected by the latest Step
 }
 
 // NewMachine returns a Machine in Init. It panics if cfg is not valid, which is
@@ -46,16 +46,17 @@ func NewMachine(cfg Config) *Machine {
 }
 
 // Step applies one event that happened at the given time and returns what is to
-// be done, in order. Time does not run backwards: an earlier time than that of
-// the Step before counts as that one. An event does not fire a timer that ran
-// out before it, only a Timeout does: a packet that was waiting when the timer
-// ran out is judged first, and may stop it.
+// be done, in order; the result is valid until the next Step. Time does not run
+// backwards: an earlier time than that of the Step before counts as that one. An
+// event does not fire a timer that ran out before it, only a Timeout does: a packet
+// that was waiting when the timer ran out is judged first, and may stop it.
 func (m *Machine) Step(at time.Time, ev Event) []Action {
 	if at.Before(m.now) {
 		at = m.now
 	}
 	m.now = at
-	m.out = nil
+	clear(m.out)
+	m.out = m.out[:0]
 	m.guardPause(at)
 	switch ev := ev.(type) {
 	case Startup:
@@ -113,8 +114,13 @@ func (m *Machine) Role() Role { return m.role }
 
 // startup is the Startup event of RFC 9568, section 6.4.1.
 func (m *Machine) startup(at time.Time, ev Startup) {
-	if !ev.PrimaryAddr.Is4() {
-		m.note("no start: the primary address %v is not an IPv4 address", ev.PrimaryAddr)
+	if m.cfg.Addresses[0].Is4() {
+		if !ev.PrimaryAddr.Is4() {
+			m.note("no start: the primary address %v is not an IPv4 address", ev.PrimaryAddr)
+			return
+		}
+	} else if !LinkLocal(ev.PrimaryAddr) {
+		m.note("no start: the primary address %v is not an IPv6 link-local address without a zone", ev.PrimaryAddr)
 		return
 	}
 	m.primary = ev.PrimaryAddr
@@ -201,6 +207,9 @@ func (m *Machine) reconfigure(at time.Time, cfg Config) {
 	}
 	if cfg.VRID != m.cfg.VRID {
 		panic(fmt.Sprintf("vrrp: VRID %d cannot become %d", m.cfg.VRID, cfg.VRID))
+	}
+	if was, is := m.cfg.Addresses[0], cfg.Addresses[0]; was.Is4() != is.Is4() {
+		panic(fmt.Sprintf("vrrp: the addresses of VRID %d cannot change their family, from %v to %v", cfg.VRID, was, is))
 	}
 	old, oldDown := m.cfg, m.activeDown()
 	m.cfg = cfg.clone()

@@ -371,6 +371,8 @@ func TestConfigValidate(t *testing.T) {
 		{"priority", func(c *Config) { c.Priority = 0 }, "priority 0"},
 		{"interval", func(c *Config) { c.Interval = 5 * ms }, "interval 5ms"},
 		{"addresses", func(c *Config) { c.Addresses = nil }, "0 addresses"},
+		{"no link-local address", func(c *Config) { c.Addresses = addrs("2001:db8::100") }, "must be link-local"},
+		{"version 2 for IPv6", func(c *Config) { c.Version, c.Interval, c.Addresses = V2, time.Second, vip6 }, "version 2 is for IPv4"},
 		{"failback", func(c *Config) { c.Failback = 3 }, "failback(3)"},
 		{"failback delay", func(c *Config) { c.FailbackDelay = -1 }, "-1ns"},
 	}

@@ -42,13 +42,15 @@ func TestReserveIsSentAsZero(t *testing.T) {
 // TestEveryBitCounts is sections 5.2.8 and 7.1: whatever bit of a message is
 // damaged, it is discarded.
 func TestEveryBitCounts(t *testing.T) {
-	for _, wire := range []string{
-		"31336401 0064 0572 c0000264",                   // with the pseudo-header
-		"31336401 0064 a802 c0000264",                   // without
-		"31ffff03 0fff 0ff8 c0000264 c0000265 c6336407", // without, three addresses
+	v4, v6 := Header{Src: src1, Dst: group, TTL: TTL}, Header{Src: src6, Dst: group6, TTL: TTL}
+	for wire, h := range map[string]Header{
+		"31336401 0064 0572 c0000264":                   v4, // with the pseudo-header
+		"31336401 0064 a802 c0000264":                   v4, // without
+		"31ffff03 0fff 0ff8 c0000264 c0000265 c6336407": v4, // without, three addresses
+		"31336402 0064 dfc9 " + linkLocal6 + global6:    v6,
+		vector6: v6, // the trailer, too
 	} {
 		good := unhex(t, wire)
-		h := Header{Src: src1, Dst: group, TTL: TTL}
 		if _, _, err := Parse(good, h); err != nil {
 			t.Fatal(err)
 		}
@@ -91,15 +93,22 @@ func TestTieBreakIsUnsigned(t *testing.T) {
 		{"127.255.255.255", "128.0.0.0"},       // not as signed numbers
 		{"1.0.0.255", "255.0.0.1"},             // not in the order of a little-endian host
 		{"223.255.255.254", "223.255.255.255"}, // the last bit
+		{"fe80::9", "fe80::10"},
+		{"fe80::7fff:ffff:ffff:ffff", "fe80::8000:0:0:0"}, // not as signed numbers
+		{"fe80::1:0:0:2", "fe80::2:0:0:1"},
 	} {
 		low, high := netip.MustParseAddr(tt.lower), netip.MustParseAddr(tt.higher)
+		cfg := config(nil)
+		if low.Is6() {
+			cfg.Addresses = vip6
+		}
 		for _, self := range []netip.Addr{low, high} {
 			other := low
 			want := Active
 			if self == low {
 				other, want = high, Backup
 			}
-			m, _ := run(config(nil), input{0, Startup{self}}, input{400 * ms, Timeout{}}, input{450 * ms, heard(other, 100)})
+			m, _ := run(cfg, input{0, Startup{self}}, input{400 * ms, Timeout{}}, input{450 * ms, heard(other, 100)})
 			if got := m.Role().State; got != want {
 				t.Errorf("%v hears %v and is %v, want %v", self, other, got, want)
 			}

@@ -17,10 +17,10 @@ import (
 //	1                   epoch (UTC)        second                         of HMAC-SHA256
 //
 // Bytes 4 to 11 are one number, the sequence: the time, made to grow with every
-// advertisement. The HMAC covers a pseudo-header (the address family, 4, and the
+// advertisement. The HMAC covers a pseudo-header (the IP version, 4 or 6, then the
 // version, the VRID, zero, and the source in 16 bytes), the message with its
-// checksum as zero, and the trailer with its HMAC as zero. Over IPv4 the VRRP
-// checksum does not cover the trailer.
+// checksum as zero, and the trailer with its HMAC as zero. The VRRP checksum covers
+// the trailer over IPv6, and does not over IPv4.
 const (
 	trailerLen  = 28
 	trailerHead = 12 // what comes before the HMAC
@@ -147,9 +147,11 @@ func (a *authenticator) inWindow(seq uint64, at time.Time) bool {
 // mac is the digest of a message and the head of its trailer. The result is valid
 // until the next call.
 func (a *authenticator) mac(h hash.Hash, src netip.Addr, msg, head []byte) []byte {
-	a.pseudo[0], a.pseudo[1], a.pseudo[2] = 4, msg[0]>>4, msg[1]
-	ip := src.As4()
-	copy(a.pseudo[4:], ip[:])
+	a.pseudo = [20]byte{6, msg[0] >> 4, msg[1]}
+	if src.Is4() {
+		a.pseudo[0] = 4
+	}
+	appendAddr(a.pseudo[:4], src)
 	h.Reset()
 	h.Write(a.pseudo[:])
 	h.Write(msg[:checksumAt])

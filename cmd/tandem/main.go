@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"tandem/internal/realtime"
 )
 
 // version is set by the linker.
@@ -28,7 +30,11 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	var status int
+	realtime.Main(func() { status = execute(os.Args[1:], os.Stdout, os.Stderr) })
+	os.Exit(status)
+}
 
 // execute runs a command line and returns the exit status.
 func execute(args []string, out, errOut io.Writer) int {

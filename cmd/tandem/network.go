@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"tandem/configs"
 	"tandem/director"
 	"tandem/internal/netif"
+	"tandem/internal/realtime"
 	"tandem/vrrp"
 	vrrprunner "tandem/vrrp/runner"
 	"tandem/vrrp/wire"
@@ -35,9 +37,10 @@ type network struct {
 	changed func()
 	wg      sync.WaitGroup
 
-	elections *slog.Logger
-	ready     chan struct{}
-	failed    chan error // the first part of a segment that ended before its time
+	poller *wire.Poller
+	loop   *vrrprunner.Loop // of all elections, on all segments
+	ready  chan struct{}
+	failed chan error // the first part of a segment that ended before its time
 
 	mu       sync.Mutex
 	director *director.Director
@@ -59,24 +62,53 @@ type segment struct {
 	arp      *wire.Announcer
 	repeater *wire.Repeater
 
-	mu        sync.Mutex
-	elections map[uint8]*election
+	// elections are by VRID. They have no lock: the thread of the elections reads them.
+	elections [256]atomic.Pointer[election]
 }
 
-func newNetwork(node string, links *netif.Handle, changed func(), log *slog.Logger) *network {
+// newNetwork starts the thread of the elections: onThread runs a function on the
+// thread that is to be theirs, and returns when it has returned.
+func newNetwork(node string, links *netif.Handle, changed func(), onThread func(func()), log *slog.Logger) (*network, error) {
+	poller, err := wire.NewPoller()
+	if err != nil {
+		return nil, err
+	}
 	n := &network{
-		node:      node,
-		links:     links,
-		changed:   changed,
-		log:       log.With("part", "network"),
-		elections: log.With("part", "election"),
-		ready:     make(chan struct{}),
-		failed:    make(chan error, 1),
-		segments:  make(map[string]*segment),
+		node:     node,
+		links:    links,
+		changed:  changed,
+		log:      log.With("part", "network"),
+		poller:   poller,
+		ready:    make(chan struct{}),
+		failed:   make(chan error, 1),
+		segments: make(map[string]*segment),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.virtual.Store(&map[netip.Addr]bool{})
-	return n
+	elections := log.With("part", "election")
+	n.loop = vrrprunner.NewLoop(vrrprunner.LoopOptions{
+		Network: poller,
+		Thread:  func() { preferElections(elections) },
+		Log:     elections,
+	})
+	n.goRun("elections", func(ctx context.Context) (err error) {
+		onThread(func() { err = n.loop.Run(ctx) })
+		return err
+	})
+	return n, nil
+}
+
+// preferElections puts the calling thread before all else. Without it elections
+// work, and are late when the machine is busy.
+func preferElections(log *slog.Logger) {
+	// One processor of the Go scheduler more than the machine has: whatever the rest of
+	// the daemon does, one is left when a packet arrives or a timer runs out.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	for _, err := range []error{realtime.Thread(), realtime.LockMemory()} {
+		if err != nil {
+			log.Warn("elections may be late when the machine is busy", "err", err)
+		}
+	}
 }
 
 // attach says who is told of link changes and ARP conflicts.
@@ -138,6 +170,7 @@ func (n *network) close() {
 		}
 		s.arp.Close()
 	}
+	n.poller.Close()
 }
 
 // state is the links as the director wants them.
@@ -260,7 +293,7 @@ func (n *network) openSegment(name string) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{name: name, arp: arp, elections: make(map[uint8]*election)}
+	s := &segment{name: name, arp: arp}
 	s.repeater = wire.NewRepeater(
 		arp.Announce,
 		func(ip netip.Addr) wire.Standing { return n.standing(name, ip) },
@@ -277,9 +310,10 @@ func (n *network) openSegment(name string) (*segment, error) {
 }
 
 func (n *network) openConn(s *segment) error {
-	conn, err := wire.Listen(s.name, wire.Options{
-		Virtual: n.isVirtual,
-		Router:  s.router,
+	conn, err := n.poller.Listen(s.name, wire.Options{
+		Virtual:  n.isVirtual,
+		Router:   s.router,
+		OnPacket: s.receive,
 		OnDrop: func(d wire.Drop) {
 			n.log.Warn("packets dropped", "interface", s.name, "reason", d.Reason.String(), "from", d.Src, "total", d.Total)
 		},
@@ -289,9 +323,7 @@ func (n *network) openConn(s *segment) error {
 		return err
 	}
 	s.conn = conn
-	n.goRun("advertisements on "+s.name, func(ctx context.Context) error {
-		return conn.Run(ctx, s.receive)
-	})
+	n.goRun("advertisements on "+s.name, conn.Run)
 	return nil
 }
 
@@ -324,11 +356,7 @@ func (n *network) standing(name string, ip netip.Addr) wire.Standing {
 	return wire.Held
 }
 
-func (s *segment) election(vrid uint8) *election {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.elections[vrid]
-}
+func (s *segment) election(vrid uint8) *election { return s.elections[vrid].Load() }
 
 // router is how the advertisements of a VRID travel.
 func (s *segment) router(vrid uint8) *wire.Router {
@@ -426,38 +454,22 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 	if err != nil {
 		return nil, err
 	}
-	_, endRecording, err := n.recording(r, c)
+	record, endRecording, err := n.recording(r, c)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(n.ctx)
 	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
-	e.Runner = vrrprunner.New(r.Name, c, vrrprunner.Options{
-		Send:       s.conn.Send,
-		Waiting:    s.conn.Waiting,
+	e.Runner = n.loop.Add(r.Name, c, vrrprunner.Options{
+		Queue:      s.conn.Queue,
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
-		Log:        n.elections,
+		Record:     record,
 	})
-	s.mu.Lock()
-	s.elections[r.VRID] = e
-	s.mu.Unlock()
-	done := make(chan struct{})
+	s.elections[r.VRID].Store(e)
 	e.close = sync.OnceFunc(func() {
-		s.mu.Lock()
-		if s.elections[r.VRID] == e {
-			delete(s.elections, r.VRID)
-		}
-		s.mu.Unlock()
-		cancel()
-		<-done
+		s.elections[r.VRID].CompareAndSwap(e, nil)
+		e.Runner.Close()
 		endRecording()
-	})
-	n.wg.Go(func() {
-		defer close(done)
-		if err := e.Run(ctx); err != nil {
-			n.log.Error("election ended", "router", r.Name, "err", err)
-		}
 	})
 	return e, nil
 }

@@ -98,7 +98,9 @@ func join(t *testing.T, ns netns.NsHandle, node string, priority uint8, cfg *con
 			return err
 		}
 		t.Cleanup(func() { links.Close() })
-		s.network = newNetwork(node, links, func() {}, slog.New(slog.DiscardHandler))
+		if s.network, err = newNetwork(node, links, func() {}, anyThread, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
 		t.Cleanup(s.network.close)
 		if err := s.prepare(cfg); err != nil {
 			return err

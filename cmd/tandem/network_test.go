@@ -19,8 +19,15 @@ func testNetwork(t *testing.T) *network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { links.Close() })
-	return newNetwork("lb1", links, func() {}, slog.New(slog.DiscardHandler))
+	n, err := newNetwork("lb1", links, func() {}, anyThread, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
+
+// anyThread runs the elections on the thread that is there.
+func anyThread(f func()) { f() }
 
 // A start that fails half-way closes what it had opened, though nobody told the
 // parts to end.

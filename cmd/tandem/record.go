@@ -20,7 +20,7 @@ func (n *network) recording(r configs.VirtualRouter, c vrrp.Config) (record reco
 	}
 	name := fmt.Sprintf("vrid%d-%s", r.VRID, r.Interface)
 	about := fmt.Sprintf("virtual router %s, vrid %d on %s, of director %s", r.Name, r.VRID, r.Interface, n.node)
-	rec, err := recorder.Start(n.record, name, about, c, n.elections)
+	rec, err := recorder.Start(n.record, name, about, c, n.log)
 	if err != nil {
 		return nil, nil, err
 	}

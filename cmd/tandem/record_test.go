@@ -22,7 +22,7 @@ func TestRecording(t *testing.T) {
 	}
 	router := cfg.Routers[0]
 	c := vrrp.Config{VRID: router.VRID, Priority: 150, Interval: router.AdvertInterval, Addresses: transcript.Default().Addresses}
-	n := &network{node: "lb1", elections: slog.New(slog.DiscardHandler)}
+	n := &network{node: "lb1", log: slog.New(slog.DiscardHandler)}
 	record, end, err := n.recording(router, c)
 	if record != nil || err != nil {
 		t.Errorf("recorded without being asked: %v", err)

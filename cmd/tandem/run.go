@@ -25,6 +25,7 @@ import (
 	"tandem/internal/hooks"
 	"tandem/internal/netif"
 	"tandem/internal/program"
+	"tandem/internal/realtime"
 	"tandem/internal/task"
 	"tandem/internal/track"
 	"tandem/ipvsctl/kernel"
@@ -141,7 +142,10 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		},
 		Log: log.With("part", "tracking"),
 	})
-	net := newNetwork(self.Name, links, things.NetworkChanged, log)
+	net, err := newNetwork(self.Name, links, things.NetworkChanged, realtime.OnFirstThread, log)
+	if err != nil {
+		return err
+	}
 	defer net.close()
 	net.record = record
 	d, err := director.New(director.Options{

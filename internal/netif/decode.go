@@ -108,7 +108,8 @@ func (d *decoder) address(m syscall.NetlinkMessage) Event {
 		delete(d.addrs, key)
 		return AddressRemoved{Address: Address{Prefix: key.prefix, Interface: name}}
 	}
-	if known {
+	// All flags that matter are in the byte that IFA_FLAGS extends.
+	if known || !unique(uint32(m.Data[2])) {
 		return nil
 	}
 	d.addrs[key] = struct{}{}

@@ -56,6 +56,11 @@ func addressMessage(typ uint16, index uint32, bits uint8, local, address string)
 	return message(typ, parts...)
 }
 
+func flagged(flags uint8, m syscall.NetlinkMessage) syscall.NetlinkMessage {
+	m.Data[2] = flags
+	return m
+}
+
 func address(prefix string) Address {
 	return Address{Prefix: netip.MustParsePrefix(prefix), Interface: "eth0"}
 }
@@ -82,6 +87,8 @@ func TestDecode(t *testing.T) {
 		{"renewed", addressMessage(unix.RTM_NEWADDR, 7, 24, "192.0.2.1", "192.0.2.1"), nil},
 		{"same address, other length", addressMessage(unix.RTM_NEWADDR, 7, 32, "192.0.2.1", "192.0.2.1"), AddressAdded{Address: address("192.0.2.1/32")}},
 		{"point to point", addressMessage(unix.RTM_NEWADDR, 7, 24, "198.51.100.1", "198.51.100.2"), AddressAdded{Address: address("198.51.100.1/32")}},
+		{"IPv6, not known to be unique", flagged(unix.IFA_F_TENTATIVE, addressMessage(unix.RTM_NEWADDR, 7, 64, "", "2001:db8::1")), nil},
+		{"IPv6, known not to be", flagged(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED, addressMessage(unix.RTM_NEWADDR, 7, 64, "", "2001:db8::1")), nil},
 		{"IPv6", addressMessage(unix.RTM_NEWADDR, 7, 64, "", "2001:db8::1"), AddressAdded{Address: address("2001:db8::1/64")}},
 		{"expired", addressMessage(unix.RTM_DELADDR, 7, 24, "192.0.2.1", "192.0.2.1"), AddressRemoved{Address: address("192.0.2.1/24")}},
 		{"back", addressMessage(unix.RTM_NEWADDR, 7, 24, "192.0.2.1", "192.0.2.1"), AddressAdded{Address: address("192.0.2.1/24")}},

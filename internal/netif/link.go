@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoAddress says that an interface has no IPv4 address of its own.
-var ErrNoAddress = errors.New("no IPv4 address of its own")
+// ErrNoAddress says that an interface has no address to send adverts from.
+var ErrNoAddress = errors.New("no address of its own")
 
 // Link is a network interface.
 type Link struct {
@@ -71,7 +71,7 @@ func (h *Handle) PrimaryIPv4(name string, virtual func(netip.Addr) bool) (netip.
 			return ip, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("interface %s: %w; adverts are sent from one, so give it one that does not move", name, ErrNoAddress)
+	return netip.Addr{}, fmt.Errorf("interface %s: IPv4: %w; adverts are sent from one, so give it one that does not move", name, ErrNoAddress)
 }
 
 func linkOf(a *netlink.LinkAttrs) Link {

@@ -218,6 +218,101 @@ func TestPrimaryIPv4(t *testing.T) {
 	}
 }
 
+func TestPrimaryIPv6(t *testing.T) {
+	h := inNamespace(t)
+	virtual := func(ip netip.Addr) bool { return ip == netip.MustParseAddr("fe80::9") }
+	dad := func(prefix string) { // an address that has to be proved unique, as Ensure's have not
+		t.Helper()
+		p := netip.MustParsePrefix(prefix)
+		req := request(p, index(t, h, "eth0"), 0)
+		req.Flags = 0
+		if err := h.nl.AddrReplace(nil, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(when, want string) {
+		t.Helper()
+		got, err := h.PrimaryIPv6("eth0", virtual)
+		if want == "" && !errors.Is(err, ErrNoAddress) || want != "" && (err != nil || got != netip.MustParseAddr(want)) {
+			t.Errorf("%s: %v, %v, want %s", when, got, err, want)
+		}
+	}
+	removeLinkLocal(t, h)
+	want("without an address", "")
+	for _, p := range []string{"192.0.2.1/24", "2001:db8::1/64", "fe80::9/64", "fe80::200:5eff:fe00:233/64"} {
+		ensure(t, h, p, 0)
+	}
+	want("a global address, a virtual one, one of a virtual MAC", "")
+	events := watch(t, h)
+	dad("fe80::2/64")
+	want("not known to be unique", "")
+	await(t, events, AddressAdded{Address: address("fe80::2/64")})
+	want("the event says that it is", "fe80::2")
+	ensure(t, h, "fe80::1/64", 0)
+	ensure(t, h, "fe80::3/64", 0)
+	want("others are added", "fe80::2")
+
+	// The other end of the cable has the address already.
+	far := Address{Prefix: netip.MustParsePrefix("fe80::4/64"), Interface: "far"}
+	if err := h.Ensure(far, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"fe80::1/64", "fe80::2/64", "fe80::3/64"} {
+		if err := h.Remove(address(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dad("fe80::4/64")
+	deadline := time.Now().Add(5 * time.Second)
+	for !failed(t, h, "fe80::4") {
+		if time.Now().After(deadline) {
+			t.Fatal("the kernel did not find the duplicate")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	want("known not to be unique", "")
+}
+
+func index(t *testing.T, h *Handle, name string) int {
+	t.Helper()
+	link, err := h.Link(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.Index
+}
+
+// removeLinkLocal takes the addresses away that the kernel gives an interface.
+func removeLinkLocal(t *testing.T, h *Handle) {
+	t.Helper()
+	list, err := h.Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Prefix.Addr().IsLinkLocalUnicast() {
+			if err := h.Remove(a.Address); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// failed says that duplicate address detection has found another eth0's address.
+func failed(t *testing.T, h *Handle, ip string) bool {
+	t.Helper()
+	list, err := h.addresses(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.LinkIndex == index(t, h, "eth0") && a.IP.String() == ip {
+			return a.Flags&unix.IFA_F_DADFAILED != 0
+		}
+	}
+	return false
+}
+
 func TestWatchLinks(t *testing.T) {
 	h := inNamespace(t)
 	events := watch(t, h)

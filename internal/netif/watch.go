@@ -22,7 +22,8 @@ type (
 		Name  string
 		Index int
 	}
-	// AddressAdded is a new address. The renewal of one is no event.
+	// AddressAdded is a new address that can be used: one of IPv6 is added when
+	// duplicate address detection has ended. The renewal of one is no event.
 	AddressAdded struct{ Address Address }
 	// AddressRemoved is an address that somebody removed or that expired.
 	AddressRemoved struct{ Address Address }

@@ -47,7 +47,7 @@ var cores = []string{"vrrp", "healthcheck", "ipvsctl"}
 // edges do real IO. Package director imports none: they are its Options.
 var edges = []string{
 	"vrrp/wire", "vrrp/recorder", "healthcheck/probe", "ipvsctl/kernel",
-	"internal/netif", "internal/sysctl", "internal/realserver", "internal/ledger", "internal/program", "internal/track", "control",
+	"internal/netif", "internal/sysctl", "internal/realserver", "internal/ledger", "internal/program", "internal/track", "internal/realtime", "control",
 }
 
 // exits are the calls that end the process.

@@ -16,9 +16,7 @@ func TestCopies(t *testing.T) {
 		file, name, text string
 		same             bool
 	}{
-		{"vrrp/runner/runner.go", "settlePause", "500 * time.Microsecond", settlePause == ms/2},
-		{"vrrp/runner/runner.go", "settlePauses", "10", settlePauses == 10},
-		{"vrrp/runner/inbox.go", "inboxPackets", "256", inboxPackets == 256},
+		{"vrrp/runner/loop.go", "settle", "5 * time.Millisecond", settle == 5*ms},
 		{"vrrp/timers.go", "minHandOver", "500 * time.Millisecond", minHandOver == 500*ms},
 		{"vrrp/timers.go", "assertGap", "MinInterval", assertGap == 10*ms},
 		{"director/holder.go", "retryAfter", "50 * time.Millisecond", retryAfter == 50*ms},

@@ -10,9 +10,9 @@
 //
 // # What is modelled
 //
-//   - the loop of vrrp/runner: packets are stamped when they are read, the inbox
-//     is judged before the timer, a backup whose timer is late lets its reader
-//     catch up first (process.go);
+//   - the loop of vrrp/runner: packets are stamped when they are read, what has
+//     arrived is judged before the timer, a backup whose timer is late reads all of
+//     it first (process.go);
 //   - the holder of package director: a role becomes an address in the kernel a
 //     little later, with a lease that only an election that is alive renews
 //     (holder.go);

@@ -7,22 +7,20 @@ import (
 	"tandem/vrrp"
 )
 
-// As in vrrp/runner, and for the same reasons.
-const (
-	settlePause  = ms / 2
-	settlePauses = 10
-	inboxPackets = 256
-)
+// settle is as in vrrp/runner, and for the same reason.
+const settle = 5 * ms
 
 const (
 	// socketPackets is what waits in the socket of a process that stands still. The
 	// kernel drops what comes later.
 	socketPackets = 256
 	// wakeUp is the longest a goroutine needs after its process was continued, and
-	// drain the longest the reader needs for all that waited. The runner promises to
-	// cope with less than all of its pauses.
+	// drain the longest until all that waited in the socket has been read. The runner
+	// promises to cope with less than settle.
 	wakeUp = 1 * ms
 	drain  = 3 * ms
+	// readTime is the longest that a pass takes to read as much as it may.
+	readTime = ms / 2
 	// joinDelay is the longest until a director whose link is up joins.
 	joinDelay = 20 * ms
 )
@@ -44,16 +42,13 @@ type director struct {
 	stopWith bool          // frozen: a stop waits for the process to go on
 	stopBy   time.Duration
 
-	joinAt      time.Duration
-	socket      []vrrp.Event
-	readAt      time.Duration
-	drainedBy   time.Duration // the reader of a process that was just continued takes its time until then
-	inbox       []stamped
-	loopAt      time.Duration
-	busyUntil   time.Duration // the loop does not run before
-	settles     int           // pauses since the current deadline
-	settleSince time.Duration // the begin of the first
-	settleUntil time.Duration // the end of the latest
+	joinAt    time.Duration
+	socket    []vrrp.Event
+	drainedBy time.Duration // a process that was just continued does not read all at once until then
+	commands  []stamped
+	loopAt    time.Duration
+	busyUntil time.Duration // the loop does not run before
+	waited    time.Duration // since when a due takeover waits for packets to be read, or never
 
 	role      vrrp.Role   // the latest reported
 	published vrrp.Status // as of the end of the latest pass of the loop
@@ -63,7 +58,7 @@ type director struct {
 	rate
 }
 
-// stamped is an event and when it was read.
+// stamped is an event and when it was asked for.
 type stamped struct {
 	at time.Duration
 	ev vrrp.Event
@@ -82,7 +77,7 @@ func (d *director) active() bool { return d.running() && d.role.State == vrrp.Ac
 // halt forgets everything about the process.
 func (d *director) halt() {
 	*d = director{id: d.id, name: d.name, addr: d.addr, cfg: d.cfg, linkUp: d.linkUp, kernel: d.kernel, rate: d.rate}
-	d.joinAt, d.readAt, d.loopAt, d.passAt = never, never, never, never
+	d.joinAt, d.loopAt, d.passAt, d.waited = never, never, never, never
 }
 
 // start begins a new process.
@@ -146,9 +141,6 @@ func (w *World) thaw(d *director) {
 	d.busyUntil = w.now + w.soon(wakeUp)
 	d.loopAt = d.busyUntil
 	d.drainedBy = w.now + drain
-	if len(d.socket) > 0 {
-		d.readAt = w.now + w.soon(wakeUp)
-	}
 	if d.passAt <= w.now {
 		d.passAt = w.now + w.soon(wakeUp)
 	}
@@ -166,90 +158,77 @@ func (w *World) arrive(p packet) {
 		return
 	}
 	d.socket = append(d.socket, p.ev)
-	if d.readAt == never {
-		d.readAt = w.now
-	}
+	d.wake(w.now)
 }
 
-// read takes packets out of the socket and stamps them. After a pause it takes
-// some at a time, so that the loop runs in between.
-func (w *World) read(d *director) {
-	n := len(d.socket)
-	d.readAt = never
-	if w.now < d.drainedBy && n > 1 {
-		n = 1 + w.rand.IntN(n)
-		d.readAt = min(w.now+w.soon(wakeUp/2), d.drainedBy)
-	}
-	for _, ev := range d.socket[:n] {
-		if len(d.inbox) < inboxPackets {
-			d.inbox = append(d.inbox, stamped{w.now, ev})
-		}
-	}
-	d.socket = append(d.socket[:0], d.socket[n:]...)
-	if len(d.socket) == 0 {
-		d.readAt = never
-	}
-	d.loopAt = max(w.now, d.busyUntil)
-}
+// wake lets the loop run as soon as it can.
+func (d *director) wake(now time.Duration) { d.loopAt = min(d.loopAt, max(now, d.busyUntil)) }
 
-// command puts anything else into the inbox.
+// command puts anything but a packet before the loop.
 func (w *World) command(d *director, ev vrrp.Event) {
-	d.inbox = append(d.inbox, stamped{w.now, ev})
-	d.loopAt = max(w.now, d.busyUntil)
+	d.commands = append(d.commands, stamped{w.now, ev})
+	d.wake(w.now)
 }
 
-// loop is one pass of runner.Runner.Run.
+// loop is one pass of runner.Loop.
 func (w *World) loop(d *director) {
-	batch := d.inbox
-	d.inbox = nil
+	more := w.read(d)
+	batch := d.commands
+	d.commands = nil
 	for _, e := range batch {
 		w.step(d, e.at, e.ev)
 	}
-	d.inbox = batch[:0]
-	d.loopAt = w.judge(d)
+	d.commands = batch[:0]
+	w.fire(d, more)
+	d.loopAt = d.deadline()
+	if more {
+		d.loopAt = w.now + 1 + w.soon(readTime)
+	} else if d.loopAt <= w.now {
+		w.fail("livelock", d, "after a timeout another one is due at once")
+	}
 	d.published = d.node.Status()
 	if d.stopping {
 		w.leave(d)
 	}
 }
 
-// judge is runner.Runner.judge: it fires the timers that are due and returns when
-// to look again.
-func (w *World) judge(d *director) time.Duration {
-	next := d.deadline()
-	if w.now < next {
-		d.settles = 0
-		return next
+// read steps the election with the packets in the socket, and says whether it left
+// some: after a pause it takes some at a time, as if they were more than it may.
+func (w *World) read(d *director) (more bool) {
+	n := len(d.socket)
+	if w.now < d.drainedBy && n > 1 {
+		n = 1 + w.rand.IntN(n)
 	}
-	if d.node.Status().Role.State == vrrp.Backup && len(d.socket) > 0 && !w.noSettle {
-		if d.settles > 0 && w.now < d.settleUntil {
-			return d.settleUntil
-		}
-		if d.settles < settlePauses {
-			if d.settles == 0 {
-				d.settleSince = w.now
-			}
-			d.settles++
-			d.settleUntil = w.now + settlePause
-			return d.settleUntil
+	for _, ev := range d.socket[:n] {
+		w.step(d, w.now, ev)
+	}
+	d.socket = append(d.socket[:0], d.socket[n:]...)
+	return len(d.socket) > 0
+}
+
+// fire is runner.Runner.fire: it fires the timers that are due.
+func (w *World) fire(d *director, more bool) {
+	if w.now < d.deadline() {
+		d.waited = never
+		return
+	}
+	if more && d.node.Status().Role.State == vrrp.Backup && !w.noSettle {
+		d.waited = min(d.waited, w.now)
+		if w.now-d.waited < settle {
+			return
 		}
 	}
 	w.checkDeaf(d)
-	d.settles = 0
+	d.waited = never
 	w.step(d, w.now, vrrp.Timeout{})
-	next = d.deadline()
-	if next <= w.now {
-		w.fail("livelock", d, "after a timeout another one is due at once")
-	}
-	return next
 }
 
-// checkDeaf is the reason for the pauses: a backup does not take over while a better
+// checkDeaf is the reason for settle: a backup does not take over while a better
 // router's word waits in its socket. A process that stood still again in the middle
-// of them is excused: they are not begun anew, or a machine that is always late
-// would never take over.
+// of it is excused: it does not begin anew, or a machine that is always late would
+// never take over.
 func (w *World) checkDeaf(d *director) {
-	excused := d.settles > 0 && d.settleSince < d.thawedAt
+	excused := d.waited != never && d.waited < d.thawedAt
 	if d.role.State != vrrp.Backup || excused {
 		return
 	}

@@ -11,7 +11,7 @@ type rate struct {
 	second time.Duration
 	sent   int
 	// causes are events that are answered whatever the rate is: releases, commands,
-	// and after a stall the packets of the inbox, as if each were judged when it came.
+	// and after a stall the packets of the socket, as if each were judged when it came.
 	causes int
 }
 

@@ -162,7 +162,6 @@ func (w *World) next() event {
 			}
 		}
 		if d.running() {
-			consider(d.readAt, (*World).read)
 			consider(d.joinAt, (*World).join)
 			consider(d.loopAt, (*World).loop)
 			consider(d.passAt, (*World).pass)

@@ -1,4 +1,4 @@
-// Package runner drives one vrrp.Machine: it owns the clock, one timer and the
-// inbox, and carries the actions out. The network and the director are functions
-// that the caller supplies.
+// Package runner drives the vrrp.Machines of a director: it owns the clock and the
+// thread, and carries the actions out. The network and the director are functions
+// and an interface that the caller supplies.
 package runner

@@ -6,25 +6,32 @@ import (
 	"time"
 )
 
-// journalLines is how many log lines wait for a slow log at most.
-const journalLines = 64
+// journalLines is how many log lines wait for a slow log at most: a role and some
+// words for each router of an interface.
+const journalLines = 1024
 
 // journal writes log lines from a goroutine of its own, because a log that
 // blocks (a full pipe, a slow disk) must not delay an advertisement.
 type journal struct {
-	handler slog.Handler
-	lines   chan slog.Record
+	enabled slog.Handler
+	lines   chan entry
 	lost    int // lines that did not fit since the last one that did
 }
 
-func newJournal(log *slog.Logger) *journal {
-	return &journal{handler: log.Handler(), lines: make(chan slog.Record, journalLines)}
+// entry is a line and where it goes.
+type entry struct {
+	handler slog.Handler
+	rec     slog.Record
 }
 
-// write queues a line about something that happened at the given time. Only the
-// loop calls it.
-func (j *journal) write(at time.Time, level slog.Level, msg string, args ...any) {
-	if !j.handler.Enabled(context.Background(), level) {
+func newJournal(log *slog.Logger) *journal {
+	return &journal{enabled: log.Handler(), lines: make(chan entry, journalLines)}
+}
+
+// write queues a line of log about something that happened at the given time. Only
+// the loop calls it.
+func (j *journal) write(log *slog.Logger, at time.Time, level slog.Level, msg string, args ...any) {
+	if !j.enabled.Enabled(context.Background(), level) {
 		return
 	}
 	rec := slog.NewRecord(at, level, msg, 0)
@@ -33,7 +40,7 @@ func (j *journal) write(at time.Time, level slog.Level, msg string, args ...any)
 		rec.Add("lost_lines", j.lost)
 	}
 	select {
-	case j.lines <- rec:
+	case j.lines <- entry{log.Handler(), rec}:
 		j.lost = 0
 	default:
 		j.lost++
@@ -42,9 +49,9 @@ func (j *journal) write(at time.Time, level slog.Level, msg string, args ...any)
 
 // run writes the lines until close.
 func (j *journal) run() {
-	for rec := range j.lines {
+	for e := range j.lines {
 		// There is nowhere to report that the log cannot be written.
-		_ = j.handler.Handle(context.Background(), rec)
+		_ = e.handler.Handle(context.Background(), e.rec)
 	}
 }
 

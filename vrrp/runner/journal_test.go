@@ -64,8 +64,9 @@ func (l *recorder) lost() int {
 
 // TestJournalLevel: a line that the handler does not want costs nothing.
 func TestJournalLevel(t *testing.T) {
-	j := newJournal(slog.New(&recorder{}))
-	j.write(time.Now(), slog.LevelDebug, "quiet")
+	log := slog.New(&recorder{})
+	j := newJournal(log)
+	j.write(log, time.Now(), slog.LevelDebug, "quiet")
 	if len(j.lines) != 0 {
 		t.Error("the line was queued")
 	}

@@ -1,61 +1,57 @@
 package runner
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tandem/vrrp"
 )
 
-// A backup whose time has come may have stood still, with the whole process or
-// machine, and then the packets that arrived meanwhile are not in the inbox yet:
-// their reader has only just been woken, too. As long as some wait it leaves its
-// reader alone for a pause, and looks again. The number is bounded, because a flood
-// must not keep a backup from taking over.
-const (
-	settlePause  = 500 * time.Microsecond
-	settlePauses = 10
-)
-
 // Options is what a Runner needs from the rest of the program; nothing is
-// optional. The functions are called from the goroutine of Run, one at a time and
-// in order, and delay the election for as long as they take.
+// optional, but for Record. The functions are called from the goroutine of
+// Loop.Run, one at a time and in order, and delay every election for as long as
+// they take.
 type Options struct {
-	// Send puts one advertisement on the wire. An error is counted, logged and told
-	// to the Machine; the next advertisement is the retry.
-	Send func(vrrp.Advert) error
-	// Waiting says whether packets have arrived that Receive was not given yet.
-	Waiting func() bool
+	// Queue takes one advertisement for the next Network.Flush. An error says that
+	// it will not leave; Flush says so by calling failed. Errors are counted,
+	// logged and told to the Machine; the next advertisement is the retry.
+	Queue func(a vrrp.Advert, failed func(error)) error
 	// OnRole gets every new role. It must not block.
 	OnRole func(vrrp.Role)
 	// OnAnnounce asks that the addresses be announced again. It must not block.
 	// With a rival it may be called 100 times a second.
 	OnAnnounce func(cause string)
-	// Log gets one line for each role, and Notes and errors with a limited rate.
-	// It may block.
-	Log *slog.Logger
+	// Record gets every event with what came of it, and when the Machine is due next,
+	// zero for never. It must not block, nor keep actions. nil: nothing is recorded.
+	Record func(at time.Time, ev vrrp.Event, actions []vrrp.Action, deadline time.Time)
 }
 
-// Runner runs the election of one virtual router. All methods are safe for
-// concurrent use.
+// Runner runs the election of one virtual router. All methods but Receive are safe
+// for concurrent use.
 type Runner struct {
-	name  string
-	o     Options
-	inbox *inbox
-	ready chan struct{}
+	name string
+	loop *Loop
+	o    Options
+	log  *slog.Logger
 
-	// Only the goroutine of Run uses these.
-	machine     *vrrp.Machine
-	journal     *journal
-	settles     int       // pauses since the current deadline, see judge
-	settleUntil time.Time // the end of the latest
-	notes       limiter
-	errs        limiter
-	stats       stats
+	// Only the goroutine of Loop.Run uses these.
+	machine *vrrp.Machine
+	due     time.Time      // when the machine is due; zero: never
+	waited  time.Time      // since when a due takeover waits for packets to be read
+	sending time.Time      // when the queued periodic advertisement was due; zero: none is
+	pending []vrrp.Action  // to be done after the flush
+	touched bool           // it is in Loop.changed
+	failed  [2]func(error) // sendFailed and releaseFailed, made once
+	notes   limiter
+	errs    limiter
+	stats   stats
+
+	closed atomic.Bool
 
 	mu     sync.Mutex
 	status Status
@@ -64,7 +60,7 @@ type Runner struct {
 // stats are the counters of the loop itself.
 type stats struct {
 	sendErrors   uint64
-	maxLateness  time.Duration
+	lateness     Lateness
 	lastSendFail string
 }
 
@@ -72,56 +68,71 @@ type stats struct {
 type Status struct {
 	Name string
 	vrrp.Status
-	InboxDrops    uint64 // packets that found the inbox full
 	SendErrors    uint64 // advertisements that could not be sent
 	LastSendError string // the latest of them, empty if there was none
-	// MaxAdvertLateness is the longest time from when a periodic advertisement was
-	// due to when it had been sent.
-	MaxAdvertLateness time.Duration
+	Lateness      Lateness
 }
 
-// New returns a Runner in Init; Startup makes it take part once Run is called.
-// name is for logs. New panics if cfg is not valid, as vrrp.NewMachine does.
-func New(name string, cfg vrrp.Config, o Options) *Runner {
+// Add makes a Runner in Init; Startup makes it take part once Run is called. name
+// is for logs. It panics if cfg is not valid, as vrrp.NewMachine does.
+func (l *Loop) Add(name string, cfg vrrp.Config, o Options) *Runner {
 	r := &Runner{
 		name:    name,
+		loop:    l,
 		o:       o,
-		inbox:   newInbox(),
-		ready:   make(chan struct{}),
+		log:     l.o.Log.With("router", name, "vrid", cfg.VRID),
 		machine: vrrp.NewMachine(cfg),
 	}
-	r.journal = newJournal(o.Log.With("router", name, "vrid", cfg.VRID))
+	r.failed = [2]func(error){r.sendFailed, r.releaseFailed}
 	r.publish()
+	l.command(func(time.Time) { l.runners = append(l.runners, r) })
 	return r
 }
 
 // String names the Runner.
 func (r *Runner) String() string { return fmt.Sprintf("virtual router %s", r.name) }
 
-// Ready is closed once Run takes events.
-func (r *Runner) Ready() <-chan struct{} { return r.ready }
+// Close ends the election without a goodbye. When it returns, no function of
+// Options is called any more.
+func (r *Runner) Close() {
+	r.closed.Store(true)
+	isThis := func(other *Runner) bool { return other == r }
+	done := make(chan struct{})
+	r.loop.command(func(time.Time) {
+		r.loop.runners = slices.DeleteFunc(r.loop.runners, isThis)
+		r.loop.changed = slices.DeleteFunc(r.loop.changed, isThis)
+		r.loop.failed = slices.DeleteFunc(r.loop.failed, isThis)
+		close(done)
+	})
+	select {
+	case <-r.loop.started:
+	default:
+		return
+	}
+	select {
+	case <-done:
+	case <-r.loop.ended:
+	}
+}
 
-// Receive hands over an advertisement that passed vrrp.Parse, with the time at
-// which it was read. It never blocks; the packet is dropped and counted if too
-// many wait.
-func (r *Runner) Receive(at time.Time, adv vrrp.Received) { r.inbox.packet(at, adv) }
+// Receive steps the machine with an advertisement that passed vrrp.Parse and was
+// read at the given time. Only Network.Receive may call it.
+func (r *Runner) Receive(at time.Time, adv vrrp.Received) { r.step(at, adv) }
 
 // Startup says that the interface is usable and has this primary address.
-func (r *Runner) Startup(primary netip.Addr) {
-	r.inbox.command(time.Now(), vrrp.Startup{PrimaryAddr: primary})
-}
+func (r *Runner) Startup(primary netip.Addr) { r.command(vrrp.Startup{PrimaryAddr: primary}) }
 
 // Shutdown gives the role up, see vrrp.Shutdown. The Runner goes on running: a
 // program that wants to end waits for a role in Init without Hold.
 func (r *Runner) Shutdown(cause string, handOver bool) {
-	r.inbox.command(time.Now(), vrrp.Shutdown{Cause: cause, HandOver: handOver})
+	r.command(vrrp.Shutdown{Cause: cause, HandOver: handOver})
 }
 
 // TakeOver makes a router that is ready active, see vrrp.TakeOver.
-func (r *Runner) TakeOver() { r.inbox.command(time.Now(), vrrp.TakeOver{}) }
+func (r *Runner) TakeOver() { r.command(vrrp.TakeOver{}) }
 
 // Resign gives the role up and stays in the election, see vrrp.Resign.
-func (r *Runner) Resign(cause string) { r.inbox.command(time.Now(), vrrp.Resign{Cause: cause}) }
+func (r *Runner) Resign(cause string) { r.command(vrrp.Resign{Cause: cause}) }
 
 // Reconfigure replaces the configuration while the election goes on. It panics
 // if cfg is not valid or has another VRID.
@@ -132,109 +143,148 @@ func (r *Runner) Reconfigure(cfg vrrp.Config) {
 	if vrid := r.Status().VRID; cfg.VRID != vrid {
 		panic(fmt.Sprintf("runner: VRID %d cannot become %d", vrid, cfg.VRID))
 	}
-	r.inbox.command(time.Now(), vrrp.Reconfigure{Config: cfg})
+	r.command(vrrp.Reconfigure{Config: cfg})
+}
+
+func (r *Runner) command(ev vrrp.Event) {
+	r.loop.command(func(at time.Time) { r.step(at, ev) })
 }
 
 // Status returns the latest snapshot.
 func (r *Runner) Status() Status {
 	r.mu.Lock()
-	s := r.status
-	r.mu.Unlock()
-	s.InboxDrops = r.inbox.drops()
-	return s
+	defer r.mu.Unlock()
+	return r.status
 }
 
-// Run runs the election until ctx ends and returns nil. It ends without a
-// goodbye: the others notice the silence. That is right for a restart, where the
-// addresses stay and the next process takes over; a planned stop calls Shutdown
-// first. Run may be called once.
-func (r *Runner) Run(ctx context.Context) error {
-	var logging sync.WaitGroup
-	logging.Go(r.journal.run)
-	defer logging.Wait()
-	defer r.journal.close()
+// early is how much before its time a periodic advertisement may leave with others.
+// Routers that became active at different moments then share wake-ups: a hundred of
+// them at 10 ms would otherwise wake the thread ten thousand times a second.
+const early = 500 * time.Microsecond
 
-	close(r.ready)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		// The queue comes first: a packet that was there before the timer ran out may
-		// have stopped it.
-		for _, e := range r.inbox.take() {
-			r.step(e.at, e.ev)
-		}
-		next, ok := r.judge(time.Now())
-		r.publish()
-		if ok {
-			timer.Reset(time.Until(next))
-		} else {
-			timer.Stop()
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.inbox.wake:
-		case <-timer.C:
-		}
+// fire fires the timers that are due. more says that packets wait in the sockets.
+func (r *Runner) fire(now time.Time, more bool) {
+	if r.due.IsZero() {
+		return
 	}
-}
-
-// judge fires the timers that are due and returns when to wake up next.
-func (r *Runner) judge(now time.Time) (next time.Time, ok bool) {
-	next, ok = r.machine.Deadline()
-	if !ok || now.Before(next) {
-		r.settles = 0
-		return next, ok
+	state := r.machine.Role().State
+	if state == vrrp.Active {
+		r.advertise(now)
+		return
+	}
+	if now.Before(r.due) {
+		return
 	}
 	// A backup that stood still must not take silence for what is only its own
 	// deafness. An active router loses nothing by speaking: the Machine guards it.
-	state := r.machine.Role().State
-	if state == vrrp.Backup && r.o.Waiting() {
-		if r.settles > 0 && now.Before(r.settleUntil) {
-			return r.settleUntil, true
+	if state == vrrp.Backup && more {
+		if r.waited.IsZero() {
+			r.waited = now
 		}
-		if r.settles < settlePauses {
-			r.settles++
-			r.settleUntil = now.Add(settlePause)
-			return r.settleUntil, true
+		if now.Sub(r.waited) < settle {
+			return
 		}
 	}
-	r.settles = 0
+	r.waited = time.Time{}
 	r.step(now, vrrp.Timeout{})
-	if state == vrrp.Active {
-		r.stats.maxLateness = max(r.stats.maxLateness, time.Since(next))
-	}
-	return r.machine.Deadline()
 }
 
-// step steps the machine and carries the actions out.
+// advertise sends the periodic advertisement if it is due, or nearly.
+func (r *Runner) advertise(now time.Time) {
+	due := r.due
+	if now.Before(due.Add(-early)) {
+		return
+	}
+	at := now
+	if now.Before(due) {
+		at = due
+	}
+	r.step(at, vrrp.Timeout{})
+	if r.machine.Role().State == vrrp.Active {
+		r.sending = due
+	}
+}
+
+// step steps the machine and queues what it wants to be sent. The rest is done
+// after the flush.
 func (r *Runner) step(at time.Time, ev vrrp.Event) {
-	for _, a := range r.machine.Step(at, ev) {
-		switch a := a.(type) {
-		case vrrp.SendAdvert:
+	if r.closed.Load() {
+		return
+	}
+	actions := r.machine.Step(at, ev)
+	r.due, _ = r.machine.Deadline()
+	if r.o.Record != nil {
+		r.o.Record(at, ev, actions, r.due)
+	}
+	for _, a := range actions {
+		if a, ok := a.(vrrp.SendAdvert); ok {
 			r.send(at, a.Priority)
+			continue
+		}
+		r.pending = append(r.pending, a)
+	}
+	if r.due.IsZero() || r.due.After(at) {
+		r.waited = time.Time{}
+	}
+	if !r.touched {
+		r.touched = true
+		r.loop.changed = append(r.loop.changed, r)
+	}
+}
+
+// send queues an advertisement.
+func (r *Runner) send(at time.Time, priority uint8) {
+	failed := r.failed[0]
+	if priority == 0 {
+		failed = r.failed[1]
+	}
+	if err := r.o.Queue(r.machine.Advert(priority), failed); err != nil {
+		failed(err)
+	}
+}
+
+// sendFailed counts an advertisement that did not leave, and tells the machine
+// after the flush.
+func (r *Runner) sendFailed(err error) {
+	r.releaseFailed(err)
+	if !r.closed.Load() && !slices.Contains(r.loop.failed, r) {
+		r.loop.failed = append(r.loop.failed, r)
+	}
+}
+
+// releaseFailed counts a release that did not leave. The machine has let go: that
+// nobody heard it is all that it means.
+func (r *Runner) releaseFailed(err error) {
+	r.stats.sendErrors++
+	r.stats.lastSendFail = err.Error()
+	r.limited(&r.errs, time.Now(), slog.LevelError, "advertisement not sent", "err", err)
+}
+
+// finish does what comes after the flush.
+func (r *Runner) finish(now time.Time) {
+	r.touched = false
+	if !r.sending.IsZero() {
+		r.stats.lateness.add(now.Sub(r.sending))
+		r.sending = time.Time{}
+	}
+	pending := r.pending
+	r.pending = nil
+	r.publish()
+	for _, a := range pending {
+		switch a := a.(type) {
 		case vrrp.SetRole:
 			r.o.OnRole(a.Role)
-			r.journal.write(at, slog.LevelInfo, "role "+a.Role.State.String(),
+			r.loop.journal.write(r.log, now, slog.LevelInfo, "role "+a.Role.State.String(),
 				"hold", a.Role.Hold, "ready", a.Role.Ready, "cause", a.Role.Cause, "number", a.Role.Number)
 		case vrrp.Announce:
 			r.o.OnAnnounce(a.Cause)
 		case vrrp.Note:
-			r.limited(&r.notes, at, slog.LevelWarn, a.Text)
+			r.limited(&r.notes, now, slog.LevelWarn, a.Text)
 		}
 	}
-}
-
-func (r *Runner) send(at time.Time, priority uint8) {
-	err := r.o.Send(r.machine.Advert(priority))
-	if err == nil {
-		return
-	}
-	r.stats.sendErrors++
-	r.stats.lastSendFail = err.Error()
-	r.limited(&r.errs, at, slog.LevelError, "advertisement not sent", "priority", priority, "err", err)
-	if priority > 0 {
-		r.step(at, vrrp.SendFailed{})
+	clear(pending)
+	if r.pending == nil {
+		r.pending = pending[:0]
 	}
 }
 
@@ -247,17 +297,17 @@ func (r *Runner) limited(l *limiter, at time.Time, level slog.Level, msg string,
 	if suppressed > 0 {
 		args = append(args, "suppressed_lines", suppressed)
 	}
-	r.journal.write(at, level, msg, args...)
+	r.loop.journal.write(r.log, at, level, msg, args...)
 }
 
 // publish replaces the snapshot.
 func (r *Runner) publish() {
 	s := Status{
-		Name:              r.name,
-		Status:            r.machine.Status(),
-		SendErrors:        r.stats.sendErrors,
-		LastSendError:     r.stats.lastSendFail,
-		MaxAdvertLateness: r.stats.maxLateness,
+		Name:          r.name,
+		Status:        r.machine.Status(),
+		SendErrors:    r.stats.sendErrors,
+		LastSendError: r.stats.lastSendFail,
+		Lateness:      r.stats.lateness,
 	}
 	r.mu.Lock()
 	r.status = s

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tandem/vrrp"
+	"tandem/vrrp/runner/runnertest"
 )
 
 var quiet = slog.DiscardHandler
@@ -133,77 +136,83 @@ func TestPausedActive(t *testing.T) {
 	})
 }
 
-// TestPausedBackup: the process of a backup stands still, its reader included.
-// The advertisements that waited in the socket arrive just after it goes on, and
-// it must not have taken over before that.
+// TestPausedBackup: the process of a backup stands still while packets go on to
+// arrive. It reads them before it takes the silence for one; a flood only delays
+// it.
 func TestPausedBackup(t *testing.T) {
-	const whole = settlePauses * settlePause
 	adv := vrrp.Received{Src: vip[0], Advert: vrrp.Advert{VRID: 51, Priority: 200, Interval: 100 * ms, Addresses: vip}}
 	loser := adv
 	loser.Advert.Priority = 50
+	flood := func(n int) []vrrp.Received { return slices.Repeat([]vrrp.Received{loser}, n) }
 	for name, tt := range map[string]struct {
-		waiting bool
-		then    func(*member) // when the process goes on
-		soon    vrrp.State    // half of the pauses later
-		late    vrrp.State    // after all of them
+		arrived []vrrp.Received // meanwhile; read one by one
+		soon    vrrp.State
 	}{
-		"nothing waits": {false, func(*member) {}, vrrp.Active, vrrp.Active},
-		"the active router's word waits": {true, func(m *member) {
-			m.Receive(time.Now(), loser) // changes nothing, and must not cut the wait short
-			synctest.Wait()
-			m.set(func() { m.waiting = false })
-			m.Receive(time.Now(), adv)
-		}, vrrp.Backup, vrrp.Backup},
-		"what waits is for others": {true, func(m *member) {
-			time.Sleep(settlePause)
-			m.set(func() { m.waiting = false })
-		}, vrrp.Active, vrrp.Active},
-		"a flood": {true, func(m *member) {
-			for range 100 {
-				m.Receive(time.Now(), loser)
-				synctest.Wait()
-			}
-		}, vrrp.Backup, vrrp.Active},
+		"nothing has arrived":                 {nil, vrrp.Active},
+		"the active router has spoken":        {[]vrrp.Received{adv}, vrrp.Backup},
+		"the active router among others":      {append(flood(9), adv), vrrp.Backup},
+		"only a router that is to be ignored": {flood(10), vrrp.Active},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &segment{t: t}
-				m := s.add(1, config(100), quiet)
-				pass(0) // the first role must not meet the hook
-				m.set(func() {
-					m.afterRole = func(r vrrp.Role) {
-						if r.State == vrrp.Backup {
-							m.set(func() { m.afterRole = nil })
-							time.Sleep(2 * time.Second)
-						}
-					}
-				})
-				m.Shutdown("again", false)
-				m.Startup(m.addr)
-				pass(0)
-				m.set(func() { m.waiting = tt.waiting })
+				m := pausedBackup(t)
+				for _, r := range tt.arrived {
+					m.hear(r)
+				}
 				pass(2 * time.Second)
-				begin := time.Now()
-				tt.then(m)
-				pass(whole/2 - time.Since(begin))
 				if got := m.state(); got != tt.soon {
-					t.Errorf("soon it is %v", got)
+					t.Errorf("it is %v", got)
 				}
-				pass(whole)
-				st := m.Status()
-				if st.Role.State != tt.late {
-					t.Errorf("it is %v", st.Role.State)
-				}
-				if tt.late == vrrp.Backup && st.Counters.BecameActive != 0 {
+				if got := m.Status().Counters; tt.soon == vrrp.Backup && got.BecameActive != 0 {
 					t.Error("it took over before it had listened")
 				}
 			})
 		})
 	}
+	t.Run("a flood", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := pausedBackup(t)
+			// Each packet takes a tenth of a millisecond, and brings another.
+			var again func(at time.Time)
+			again = func(at time.Time) {
+				m.Receive(at, loser)
+				time.Sleep(ms / 10)
+				m.net.Arrive(again)
+			}
+			m.net.Arrive(again)
+			began := time.Now().Add(2 * time.Second)
+			time.Sleep(2*time.Second + 20*ms)
+			r := m.Status().Role
+			if waited := r.Since.Sub(began); r.State != vrrp.Active || waited < settle || waited > settle+ms {
+				t.Errorf("it is %v since %v after it went on, want about %v", r.State, waited, settle)
+			}
+		})
+	})
 }
 
-// TestFlood: 2000 packets at once, every 5 ms, do not move an advertisement by a
-// nanosecond, do not push a command out, and are counted.
+// pausedBackup is a backup whose loop stands still from now on for 2 s. It reads
+// packets one by one.
+func pausedBackup(t *testing.T) *member {
+	s := &segment{t: t}
+	m := s.add(1, config(100), quiet)
+	pass(0) // the first role must not meet the hook
+	m.net.SetBudget(1)
+	m.set(func() {
+		m.afterRole = func(r vrrp.Role) {
+			if r.State == vrrp.Backup {
+				m.set(func() { m.afterRole = nil })
+				time.Sleep(2 * time.Second)
+			}
+		}
+	})
+	m.Shutdown("again", false)
+	m.Startup(m.addr)
+	synctest.Wait()
+	return m
+}
+
+// TestFlood: 2000 packets at once, every 5 ms, do not delay an advertisement and do
+// not push a command out.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &segment{t: t}
@@ -211,9 +220,10 @@ func TestFlood(t *testing.T) {
 		pass(time.Second)
 		start := m.lastSent().at
 		looped := vrrp.Received{Src: m.addr, Advert: vrrp.Advert{VRID: 51, Priority: 100, Interval: 100 * ms, Addresses: vip}}
+		m.net.SetBudget(300)
 		for range 200 {
 			for range 2000 {
-				m.Receive(time.Now(), looped)
+				m.hear(looped)
 			}
 			pass(5 * ms)
 		}
@@ -222,20 +232,125 @@ func TestFlood(t *testing.T) {
 			t.Errorf("%d advertisements in a second", len(got))
 		}
 		for i, a := range got {
-			if want := start.Add(time.Duration(i+1) * 100 * ms); !a.at.Equal(want) {
-				t.Errorf("advertisement %d was sent %v late", i, a.at.Sub(want))
+			if late := a.at.Sub(start.Add(time.Duration(i+1) * 100 * ms)); late > 0 || late < -early {
+				t.Errorf("advertisement %d was sent %v late", i, late)
 			}
 		}
-		st := m.Status()
-		if total := st.InboxDrops + st.Counters.OwnSource; total != 200*2000 || st.InboxDrops == 0 || st.Counters.OwnSource < 200*inboxPackets {
-			t.Errorf("%d dropped and %d judged", st.InboxDrops, st.Counters.OwnSource)
+		if n := m.Status().Counters.OwnSource; n != 200*2000 {
+			t.Errorf("%d judged", n)
 		}
 		for range 2000 {
-			m.Receive(time.Now(), looped)
+			m.hear(looped)
 		}
 		m.Shutdown("stop", false)
 		pass(0)
 		wantStates(t, []*member{m}, vrrp.Init)
+	})
+}
+
+// TestTogether: routers that became active at different moments advertise
+// together, never late and only a little early.
+func TestTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := runnertest.NewNetwork()
+		var mu sync.Mutex
+		flushes := map[time.Time]int{}
+		last := map[uint8]time.Time{}
+		loop := NewLoop(LoopOptions{Network: net, Log: slog.New(quiet)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- loop.Run(ctx) }()
+		const routers = 100
+		for i := range routers {
+			cfg := config(255)
+			cfg.VRID, cfg.Interval = uint8(i+1), 10*ms
+			r := loop.Add("test", cfg, Options{
+				Queue: net.Queue(func(a vrrp.Advert) error {
+					now := time.Now()
+					mu.Lock()
+					defer mu.Unlock()
+					if gap := now.Sub(last[a.VRID]); !last[a.VRID].IsZero() && (gap < 10*ms-early || gap > 10*ms+early) {
+						t.Errorf("VRID %d after %v", a.VRID, gap)
+					}
+					last[a.VRID] = now
+					flushes[now]++
+					return nil
+				}),
+				OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {},
+			})
+			r.Startup(vip[0])
+			pass(100 * time.Microsecond)
+			defer func() {
+				if l := r.Status().Lateness; l.Max != 0 || l.Count() < 90 || l.Count() != l.Buckets[0] {
+					t.Errorf("%v: lateness %+v", r, l)
+				}
+			}()
+		}
+		mu.Lock()
+		clear(flushes)
+		mu.Unlock()
+		pass(time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		sent := 0
+		for _, n := range flushes {
+			sent += n
+		}
+		if sent < 99*routers || sent > 101*routers {
+			t.Errorf("%d advertisements", sent)
+		}
+		if n := len(flushes); n > 100*int(10*ms/early+1) {
+			t.Errorf("the thread woke up %d times in a second, for 100 intervals", n)
+		}
+	})
+}
+
+// TestClose: no function is called after it, whatever had arrived; the others go
+// on.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := runnertest.NewNetwork()
+		loop := NewLoop(LoopOptions{Network: net, Log: slog.New(quiet)})
+		closed := false
+		check := func(string) {
+			if closed {
+				t.Error("called after Close")
+			}
+		}
+		options := func(check func(string)) Options {
+			return Options{
+				Queue:  func(vrrp.Advert, func(error)) error { check(""); return errors.New("network is down") },
+				OnRole: func(vrrp.Role) { check("") }, OnAnnounce: check,
+			}
+		}
+		r := loop.Add("closed", config(255), options(check))
+		other := loop.Add("other", config(255), options(func(string) {}))
+		early := loop.Add("early", config(255), options(func(string) { t.Error("closed before Run") }))
+		early.Startup(vip[0])
+		early.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- loop.Run(ctx) }()
+		r.Startup(vip[0])
+		other.Startup(vip[0])
+		pass(150 * ms)
+		net.Arrive(func(at time.Time) {
+			r.Receive(at, vrrp.Received{Src: vip[0].Next(), Advert: vrrp.Advert{VRID: 51, Interval: 100 * ms, Addresses: vip}})
+		})
+		r.Close()
+		closed = true
+		r.Shutdown("after the end", false)
+		pass(time.Second)
+		if n := other.Status().SendErrors; n < 3 {
+			t.Errorf("%d advertisements of the other", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		other.Close() // the loop has ended
 	})
 }
 
@@ -274,7 +389,7 @@ func TestReconfigure(t *testing.T) {
 
 // TestReconfigurePanics in the caller, not in the loop.
 func TestReconfigurePanics(t *testing.T) {
-	r := New("test", config(100), Options{Log: slog.New(quiet)})
+	r := NewLoop(LoopOptions{Network: runnertest.NewNetwork(), Log: slog.New(quiet)}).Add("test", config(100), Options{})
 	other := config(100)
 	other.VRID++
 	for _, cfg := range []vrrp.Config{other, config(0)} {
@@ -349,12 +464,12 @@ func TestSlowLog(t *testing.T) {
 		m := s.add(1, config(100), log)
 		pass(down(100))
 		start := time.Now()
-		for range 100 { // 200 roles
+		for range 1000 { // 2000 roles
 			m.Shutdown("down", false)
 			m.Startup(m.addr)
 		}
 		pass(down(100) + time.Second)
-		if got := m.Status(); got.Role.State != vrrp.Active || got.MaxAdvertLateness != 0 {
+		if got := m.Status(); got.Role.State != vrrp.Active || got.Lateness.Max != 0 {
 			t.Errorf("status %+v", got)
 		}
 		if got := len(m.sentSince(start)); got != 1+10 {
@@ -364,7 +479,7 @@ func TestSlowLog(t *testing.T) {
 		synctest.Wait()
 		m.Shutdown("the end", false)
 		synctest.Wait()
-		if got := log.lost(); got == 0 || got+log.lines() != 204 {
+		if got := log.lost(); got == 0 || got+log.lines() != 2004 {
 			t.Errorf("%d lines lost, %d written", got, log.lines())
 		}
 	})
@@ -403,7 +518,7 @@ func TestLateness(t *testing.T) {
 		m.set(func() { m.afterSend = func() { m.set(func() { m.afterSend = nil }); time.Sleep(130 * ms) } })
 		pass(time.Second)
 		// The one that took 130 ms itself; the next was 30 ms late.
-		if got := m.Status().MaxAdvertLateness; got != 130*ms {
+		if got := m.Status().Lateness.Max; got != 130*ms {
 			t.Errorf("lateness %v", got)
 		}
 	})
@@ -412,27 +527,29 @@ func TestLateness(t *testing.T) {
 // TestNoGoodbye: the end of ctx is a restart, nobody is told.
 func TestNoGoodbye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := New("web", config(255), Options{
-			Send: func(a vrrp.Advert) error {
+		net := runnertest.NewNetwork()
+		loop := NewLoop(LoopOptions{Network: net, Log: slog.New(quiet)})
+		r := loop.Add("web", config(255), Options{
+			Queue: net.Queue(func(a vrrp.Advert) error {
 				if a.Priority == 0 {
 					t.Error("sent a release")
 				}
 				return nil
-			},
-			Waiting: never, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+			}),
+			OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {},
 		})
 		select {
-		case <-r.Ready():
+		case <-loop.Ready():
 			t.Error("ready before Run")
 		default:
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 950*ms)
 		defer cancel()
 		r.Startup(vip[0]) // before Run: not lost
-		if err := r.Run(ctx); err != nil {
+		if err := loop.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		<-r.Ready()
+		<-loop.Ready()
 		if got := r.Status(); got.Role.State != vrrp.Active || got.Counters.AdvertsSent != 10 {
 			t.Errorf("status %+v", got)
 		}
@@ -447,16 +564,41 @@ func TestNoGoodbye(t *testing.T) {
 func BenchmarkReceive(b *testing.B) {
 	cfg := config(255)
 	cfg.Interval = vrrp.MinInterval
-	r := New("bench", cfg, Options{
-		Send: func(vrrp.Advert) error { return nil }, Waiting: never, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}, Log: slog.New(quiet),
+	net := runnertest.NewNetwork()
+	loop := NewLoop(LoopOptions{Network: net, Log: slog.New(quiet)})
+	r := loop.Add("bench", cfg, Options{
+		Queue:  net.Queue(func(vrrp.Advert) error { return nil }),
+		OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {},
 	})
-	go r.Run(b.Context())
+	go loop.Run(b.Context())
 	r.Startup(vip[0])
+	net.SetBudget(512)
 	rival := vrrp.Received{Src: vip[0].Next(), Advert: vrrp.Advert{VRID: 51, Priority: 100, Interval: cfg.Interval, Addresses: vip}}
+	hear := func(at time.Time) { r.Receive(at, rival) }
 	for b.Loop() {
-		r.Receive(time.Now(), rival)
+		net.Arrive(hear)
 	}
-	st := r.Status()
-	b.ReportMetric(float64(st.MaxAdvertLateness)/float64(ms), "late-ms")
-	b.ReportMetric(float64(st.InboxDrops)/float64(b.N), "dropped/op")
+	b.ReportMetric(float64(r.Status().Lateness.Max)/float64(ms), "late-ms")
+}
+
+// BenchmarkAdvertise is one interval of 255 active routers.
+func BenchmarkAdvertise(b *testing.B) {
+	net := runnertest.NewNetwork()
+	loop := NewLoop(LoopOptions{Network: net, Log: slog.New(quiet)})
+	queue := func(vrrp.Advert, func(error)) error { return nil }
+	at := time.Now()
+	for i := range 255 {
+		cfg := config(255)
+		cfg.VRID = uint8(i + 1)
+		loop.Add("bench", cfg, Options{Queue: queue, OnRole: func(vrrp.Role) {}, OnAnnounce: func(string) {}}).Startup(vip[0])
+	}
+	loop.pass()
+	b.ReportAllocs()
+	for b.Loop() {
+		at = at.Add(100 * ms)
+		for _, r := range loop.runners {
+			r.fire(at, false)
+		}
+		loop.flush()
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tandem/vrrp"
+	"tandem/vrrp/runner/runnertest"
 )
 
 const ms = time.Millisecond
@@ -38,15 +39,15 @@ type segment struct {
 // member is a Runner on a segment and what it did.
 type member struct {
 	*Runner
+	net  *runnertest.Network
 	addr netip.Addr
 	stop func() // ends Run and waits for it
 
 	mu    sync.Mutex
 	sent  []sent
 	roles []vrrp.Role
-	// waiting is what Options.Waiting says. announced counts OnAnnounce. cut takes the member off the network, sendErr
-	// makes Send fail. afterSend and afterRole are called by the loop and may block.
-	waiting   bool
+	// announced counts OnAnnounce. cut takes the member off the network, sendErr makes
+	// sending fail. afterSend and afterRole are called by the loop and may block.
 	announced int
 	cut       bool
 	sendErr   error
@@ -63,28 +64,27 @@ type sent struct {
 // add starts a Runner with the address 10.77.0.<host>.
 func (s *segment) add(host byte, cfg vrrp.Config, log slog.Handler) *member {
 	s.t.Helper()
-	m := &member{addr: netip.AddrFrom4([4]byte{10, 77, 0, host})}
-	m.Runner = New("test", cfg, Options{
-		Send:    func(a vrrp.Advert) error { return s.deliver(m, a) },
-		Waiting: m.hasWaiting,
-		OnRole:  m.onRole,
+	m := &member{net: runnertest.NewNetwork(), addr: netip.AddrFrom4([4]byte{10, 77, 0, host})}
+	loop := NewLoop(LoopOptions{Network: m.net, Log: slog.New(log)})
+	m.Runner = loop.Add("test", cfg, Options{
+		Queue:  m.net.Queue(func(a vrrp.Advert) error { return s.deliver(m, a) }),
+		OnRole: m.onRole,
 		OnAnnounce: func(string) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.announced++
 		},
-		Log: slog.New(log),
 	})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
+	go func() { done <- loop.Run(ctx) }()
 	m.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			s.t.Errorf("Run: %v", err)
 		}
 	})
-	<-m.Ready()
+	<-loop.Ready()
 	s.mu.Lock()
 	s.members = append(s.members, m)
 	s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *segment) deliver(from *member, a vrrp.Advert) error {
 		s.mu.Lock()
 		for _, to := range s.members {
 			if to != from && !to.isCut() {
-				to.Receive(time.Now(), vrrp.Received{Advert: a, Src: from.addr})
+				to.hear(vrrp.Received{Advert: a, Src: from.addr})
 			}
 		}
 		s.mu.Unlock()
@@ -125,13 +125,9 @@ func (m *member) onRole(r vrrp.Role) {
 	}
 }
 
-// never is an Options.Waiting.
-func never() bool { return false }
-
-func (m *member) hasWaiting() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.waiting
+// hear lets an advertisement arrive.
+func (m *member) hear(r vrrp.Received) {
+	m.net.Arrive(func(at time.Time) { m.Receive(at, r) })
 }
 
 func (m *member) isCut() bool {

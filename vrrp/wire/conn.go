@@ -4,32 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
 
 	"tandem/internal/netif"
 	"tandem/vrrp"
 )
 
-// group is the multicast group of VRRP for IPv4 (RFC 9568, section 5.1.1.2).
-var group = netip.AddrFrom4([4]byte{224, 0, 0, 18})
-
-var groupAddr = &net.IPAddr{IP: group.AsSlice()}
-
-// toGroup is the destinations of a router without peers.
-var toGroup = []netip.Addr{group}
-
 // dropReportInterval is the least time between two calls of Options.OnDrop for
 // the same reason.
 const dropReportInterval = 10 * time.Second
 
-// Options adjusts a Conn. The zero value is usable. The functions are called
-// from several goroutines and must return quickly.
+// Options adjusts a Conn. The zero value is usable, for IPv4. The functions are
+// called from several goroutines and must return quickly; Router, OnPacket and
+// OnDrop delay every election of the Poller.
 type Options struct {
+	// IPv6 chooses the family; an interface has a Conn for each.
+	IPv6 bool
 	// Virtual reports whether an address moves between directors. Such an
 	// address is never the source of an advertisement.
 	Virtual func(netip.Addr) bool
@@ -37,6 +32,9 @@ type Options struct {
 	// none: its advertisements are dropped. A nil function takes every VRID, in the
 	// default configuration.
 	Router func(vrid uint8) *Router
+	// OnPacket gets every advertisement that passes the checks of RFC 9568, section
+	// 7.1, and those of its Router. It is called by Poller.Receive; nil for nothing.
+	OnPacket func(Packet)
 	// OnDrop hears of discarded packets, for each reason at most every ten
 	// seconds, however many there are.
 	OnDrop func(Drop)
@@ -45,21 +43,27 @@ type Options struct {
 	OnChange func(error)
 }
 
-// Conn sends and receives the advertisements of one interface. Its methods may
-// be called by several goroutines at once.
+// Conn sends and receives the advertisements of one interface. Queue is for the
+// thread of its Poller, the other methods may be called by several goroutines at
+// once.
 type Conn struct {
+	poller  *Poller
+	family  *family
 	port    port[*rawSocket]
 	opts    Options
 	primary atomic.Pointer[netip.Addr]
 	drops   [256]atomic.Uint64 // by vrrp.DropReason
-	judging atomic.Bool        // packets were read and not handed on yet
-	// reported is when OnDrop was last called; only Run's goroutine uses it.
-	reported [256]time.Time
+
+	// Only the thread of the Poller uses these.
+	out      outbound
+	source   source
+	overflow overflow
+	reported [256]time.Time // when OnDrop was last called
 }
 
 // Listen opens the interface for advertisements. It needs CAP_NET_RAW, and says
 // so. The interface must exist; it need not be up nor have an address yet.
-func Listen(ifname string, opts Options) (*Conn, error) {
+func (p *Poller) Listen(ifname string, opts Options) (*Conn, error) {
 	links, err := netif.Open()
 	if err != nil {
 		return nil, fmt.Errorf("listen for VRRP on %s: %w", ifname, err)
@@ -68,11 +72,14 @@ func Listen(ifname string, opts Options) (*Conn, error) {
 		everyone := NewRouter(RouterConfig{})
 		opts.Router = func(uint8) *Router { return everyone }
 	}
-	c := &Conn{opts: opts}
+	c := &Conn{poller: p, family: ipv4, opts: opts}
+	if opts.IPv6 {
+		c.family = ipv6
+	}
 	c.port = port[*rawSocket]{
 		ifname:  ifname,
 		links:   links,
-		open:    openRaw,
+		open:    c.family.openRaw,
 		changed: c.interfaceChanged,
 		report:  opts.OnChange,
 		wake:    make(chan struct{}, 1),
@@ -82,15 +89,19 @@ func Listen(ifname string, opts Options) (*Conn, error) {
 		return nil, fmt.Errorf("listen for VRRP: %w", err)
 	}
 	c.refreshPrimary()
+	p.add(c)
 	return c, nil
 }
 
 // Close releases the sockets. Call it after Run has returned and the last
 // advertisement is sent.
-func (c *Conn) Close() error { return c.port.close() }
+func (c *Conn) Close() error {
+	c.poller.remove(c)
+	return c.port.close()
+}
 
-// PrimaryAddr is the address that advertisements are sent from: the first IPv4
-// address of the interface that is not virtual. It is the zero Addr while there
+// PrimaryAddr is the address that advertisements are sent from: the interface's
+// own, see netif.Handle.PrimaryIPv4 and PrimaryIPv6. It is the zero Addr while there
 // is none. Run keeps it up to date.
 func (c *Conn) PrimaryAddr() netip.Addr {
 	if p := c.primary.Load(); p != nil {
@@ -103,7 +114,11 @@ func (c *Conn) PrimaryAddr() netip.Addr {
 func (c *Conn) VirtualChanged() { c.refreshPrimary() }
 
 func (c *Conn) refreshPrimary() {
-	ip, err := c.port.links.PrimaryIPv4(c.port.ifname, c.opts.Virtual)
+	primary := c.port.links.PrimaryIPv4
+	if c.opts.IPv6 {
+		primary = c.port.links.PrimaryIPv6
+	}
+	ip, err := primary(c.port.ifname, c.opts.Virtual)
 	switch {
 	case err == nil:
 		c.primary.Store(&ip)
@@ -131,18 +146,18 @@ func (c *Conn) isVirtual(a netif.Address) bool {
 	return c.opts.Virtual != nil && c.opts.Virtual(a.Prefix.Addr())
 }
 
-// Send sends one advertisement to the group or, one packet each, to the peers of
-// its Router. It never blocks: when the interface cannot take a packet now, that
-// is an error, and the other peers get theirs.
-func (c *Conn) Send(a vrrp.Advert) error {
-	err := c.send(a)
-	if err != nil {
+// Queue takes one advertisement to the group or, one packet each, to the peers of
+// its Router, for the next Poller.Flush. An error says that none was taken. When
+// the interface cannot take a packet, Flush calls failed, for each that did not
+// leave; the other peers get theirs.
+func (c *Conn) Queue(a vrrp.Advert, failed func(error)) error {
+	if err := c.queue(a, failed); err != nil {
 		return fmt.Errorf("send advertisement of VRID %d: %w", a.VRID, err)
 	}
 	return nil
 }
 
-func (c *Conn) send(a vrrp.Advert) error {
+func (c *Conn) queue(a vrrp.Advert, failed func(error)) error {
 	o, err := c.port.get()
 	if err != nil {
 		return err
@@ -155,34 +170,50 @@ func (c *Conn) send(a vrrp.Advert) error {
 	if r == nil {
 		return fmt.Errorf("interface %s: %w", c.port.ifname, errNoRouter)
 	}
-	var errs []error
-	for _, dst := range r.destinations() {
-		b, err := r.append(make([]byte, 0, 128), a, src, dst)
-		if err != nil {
+	if len(c.out.packets) == 0 {
+		c.poller.dirty = append(c.poller.dirty, c)
+	}
+	for _, dst := range r.destinations(c.family) {
+		p := c.out.add()
+		if p.data, err = r.append(p.data[:0], a, src, dst); err != nil {
+			c.out.dropLast()
 			return err
 		}
-		if err := o.sock.send(b, src, dst, o.link.Index); err != nil {
-			errs = append(errs, fmt.Errorf("interface %s, to %v: %w", c.port.ifname, dst, err))
-		}
+		p.control = append(p.control[:0], c.source.get(c.family, src, o.link.Index)...)
+		p.nameLen = c.family.name(&p.name, dst, o.link.Index)
+		p.dst, p.failed = dst, failed
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// Waiting says whether packets have arrived that Run's function was not given yet.
-func (c *Conn) Waiting() bool {
-	if c.judging.Load() {
-		return true
+// flush sends what was queued.
+func (c *Conn) flush() {
+	o, err := c.port.get()
+	if err != nil {
+		o = &opened[*rawSocket]{sock: closedSocket}
 	}
-	o := c.port.current.Load()
-	return o != nil && o.sock.waiting()
+	c.out.flush(o.sock, func(dst netip.Addr, err error) error {
+		return fmt.Errorf("send advertisement: interface %s, to %v: %w", c.port.ifname, dst, err)
+	})
 }
 
-// Run receives until ctx is done and then returns nil; Send still works after
-// that, for the goodbye. f gets every advertisement that passes the checks of
-// RFC 9568, section 7.1. An interface that goes and comes back does not end Run.
-func (c *Conn) Run(ctx context.Context, f func(Packet)) error {
-	err := c.port.run(ctx, func(s *rawSocket, link netif.Link) error {
-		return c.receive(s, link, f)
+// fd is the file descriptor to be polled, -1 for none.
+func (c *Conn) fd() int32 {
+	if o := c.port.current.Load(); o != nil {
+		return o.sock.fd.Load()
+	}
+	return -1
+}
+
+// Run keeps the socket open while the interface comes and goes, until ctx is done,
+// and then returns nil. The last one stays open, for the goodbye. An interface that
+// goes and comes back does not end Run.
+func (c *Conn) Run(ctx context.Context) error {
+	err := c.port.run(ctx, func(s *rawSocket, _ netif.Link) error {
+		// The interface may have other addresses than the one it replaces.
+		c.refreshPrimary()
+		c.poller.Wake() // there is another socket to wait for
+		return <-s.ended
 	})
 	if err != nil {
 		return fmt.Errorf("receive VRRP: %w", err)
@@ -190,32 +221,86 @@ func (c *Conn) Run(ctx context.Context, f func(Packet)) error {
 	return nil
 }
 
-// receive reads until the socket fails.
-func (c *Conn) receive(s *rawSocket, link netif.Link, f func(Packet)) error {
-	// The interface may have other addresses than the one it replaces.
-	c.refreshPrimary()
-	msgs := newBatch()
-	var cm ipv4.ControlMessage
-	for {
-		n, err := s.ReadBatch(msgs, 0)
+// receive reads what has arrived, within the budget, and says whether that was
+// spent.
+func (c *Conn) receive(in *inbound) (more bool) {
+	o, err := c.port.get()
+	if err != nil {
+		return false
+	}
+	for range readBudget {
+		n, err := in.receive(o.sock)
 		at := time.Now()
-		if err != nil {
-			return err
+		switch {
+		case err == unix.EAGAIN || err == os.ErrClosed:
+			return false
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			o.sock.fail(os.NewSyscallError("recvmmsg", err))
+			return false
 		}
-		c.judging.Store(true)
-		for _, m := range msgs[:n] {
-			// Before the socket was bound it could hear other interfaces.
-			if err := cm.Parse(m.OOB[:m.NN]); err != nil || cm.IfIndex != link.Index {
-				continue
-			}
-			p, err := judge(at, m.Buffers[0][:m.N], c.PrimaryAddr(), c.opts.Router)
-			if reason, dropped := errors.AsType[vrrp.DropReason](err); dropped {
-				c.drop(at, reason, p.Src)
-				continue
-			}
-			f(p)
+		own := c.PrimaryAddr()
+		for i := range n {
+			c.judge(at, in, i, own, o.link.Index)
 		}
-		c.judging.Store(false)
+		c.drops[vrrp.DropOverflow].Add(c.overflow.count(o.sock, in.overflow(n)))
+		if n < batch {
+			return false
+		}
+	}
+	return true
+}
+
+// source is a control message that is made once for many packets.
+type source struct {
+	src     netip.Addr
+	index   int
+	message []byte
+}
+
+func (s *source) get(f *family, src netip.Addr, index int) []byte {
+	if s.src != src || s.index != index {
+		*s = source{src, index, f.source(src, index)}
+	}
+	return s.message
+}
+
+// overflow counts what a socket's buffer had no room for (SO_RXQ_OVFL, socket(7)).
+type overflow struct {
+	sock  *rawSocket
+	total uint32 // of this socket
+}
+
+// count returns how many there were since the last time.
+func (o *overflow) count(sock *rawSocket, total uint32) uint64 {
+	if o.sock != sock {
+		*o = overflow{sock: sock}
+	}
+	if total == 0 { // the kernel says nothing
+		return 0
+	}
+	more := total - o.total
+	o.total = total
+	return uint64(more)
+}
+
+// judge decides about the i-th packet.
+func (c *Conn) judge(at time.Time, in *inbound, i int, own netip.Addr, index int) {
+	h, payload, from, ok := c.family.split(in.packet(i))
+	if ok && from != index {
+		return // before the socket was bound it could hear other interfaces
+	}
+	p, err := Packet{At: at, Src: h.Src}, error(vrrp.DropTruncated)
+	if ok {
+		p, err = judge(at, h, payload, own, c.opts.Router)
+	}
+	if reason, dropped := err.(vrrp.DropReason); dropped {
+		c.drop(at, reason, p.Src)
+		return
+	}
+	if c.opts.OnPacket != nil {
+		c.opts.OnPacket(p)
 	}
 }
 

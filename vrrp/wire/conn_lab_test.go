@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,36 +25,79 @@ import (
 
 var advert = vrrp.Advert{VRID: 51, Priority: 100, Interval: time.Second, Addresses: []netip.Addr{vip}}
 
-func (h *host) listen(t *testing.T, opts Options) *Conn {
+// endpoint is a Conn with a Poller of its own. Whoever uses the thread's methods
+// holds mu.
+type endpoint struct {
+	*Conn
+	poller  *Poller
+	mu      sync.Mutex
+	packets chan Packet
+}
+
+func (h *host) listen(t *testing.T, opts Options) *endpoint {
 	t.Helper()
-	var c *Conn
+	e := &endpoint{packets: make(chan Packet, 100)}
+	if opts.OnPacket == nil {
+		opts.OnPacket = func(p Packet) { e.packets <- p }
+	}
 	h.do(t, func() {
 		var err error
-		if c, err = Listen("eth0", opts); err != nil {
+		if e.poller, err = NewPoller(); err != nil {
+			t.Fatal(err)
+		}
+		if e.Conn, err = e.poller.Listen("eth0", opts); err != nil {
 			t.Fatal(err)
 		}
 	})
 	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
+		if err := errors.Join(e.Close(), e.poller.Close()); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return c
+	return e
 }
 
-// receiver runs c and returns what it receives.
-func (h *host) receiver(t *testing.T, c *Conn) <-chan Packet {
+// receiver runs e, with a thread for its Poller, and returns what it receives.
+func (h *host) receiver(t *testing.T, e *endpoint) <-chan Packet {
 	t.Helper()
-	packets := make(chan Packet, 100)
+	h.background(t, e.Run)
 	h.background(t, func(ctx context.Context) error {
-		return c.Run(ctx, func(p Packet) { packets <- p })
+		defer context.AfterFunc(ctx, e.poller.Wake)()
+		for ctx.Err() == nil {
+			e.poller.Wait(time.Time{})
+			e.mu.Lock()
+			e.poller.Receive()
+			e.mu.Unlock()
+		}
+		return nil
 	})
-	return packets
+	return e.packets
 }
 
-func send(t *testing.T, c *Conn, a vrrp.Advert) {
+// Send sends one advertisement now.
+func (e *endpoint) Send(a vrrp.Advert) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	if err := e.Queue(a, func(err error) { errs = append(errs, err) }); err != nil {
+		return err
+	}
+	e.poller.Flush()
+	return errors.Join(errs...)
+}
+
+func send(t *testing.T, e *endpoint, a vrrp.Advert) {
 	t.Helper()
-	if err := c.Send(a); err != nil {
+	if err := e.Send(a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// raw sends any bytes to the group.
+func (e *endpoint) raw(t *testing.T, b []byte) {
+	t.Helper()
+	fd := int(e.fd())
+	if err := unix.Sendto(fd, b, 0, &unix.SockaddrInet4{Addr: groupIPv4.As4()}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -108,7 +152,7 @@ func TestFrame(t *testing.T) {
 	if src, dst := netip.AddrFrom4([4]byte(ip[12:16])), netip.AddrFrom4([4]byte(ip[16:20])); src != leftAddr.Addr() || dst.String() != "224.0.0.18" {
 		t.Errorf("from %v to %v", src, dst)
 	}
-	want, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), group)
+	want, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), groupIPv4)
 	if err != nil || !bytes.Equal(ip[20:20+len(want)], want) {
 		t.Errorf("message % x, want % x, %v", ip[20:], want, err)
 	}
@@ -234,18 +278,12 @@ func TestDrops(t *testing.T) {
 
 	raw := func(b []byte, ttl int) {
 		t.Helper()
-		o, err := lc.port.get()
-		if err != nil {
+		if err := unix.SetsockoptInt(int(lc.fd()), unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, ttl); err != nil {
 			t.Fatal(err)
 		}
-		if err := o.sock.SetMulticastTTL(ttl); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := o.sock.WriteTo(b, nil, groupAddr); err != nil {
-			t.Fatal(err)
-		}
+		lc.raw(t, b)
 	}
-	good, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), group)
+	good, err := advert.Append(nil, vrrp.ChecksumPseudoHeader, leftAddr.Addr(), groupIPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +441,7 @@ func TestSendAfterRun(t *testing.T) {
 	left.do(t, func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if err := lc.Run(ctx, func(Packet) {}); err != nil {
+		if err := lc.Run(ctx); err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
@@ -418,11 +456,16 @@ func TestSendAfterRun(t *testing.T) {
 func TestListenErrors(t *testing.T) {
 	h := newHost(t)
 	h.do(t, func() {
-		if _, err := Listen("eth9", Options{}); !errors.Is(err, netif.ErrNoInterface) || !strings.Contains(err.Error(), "lo") {
+		p, err := NewPoller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if _, err := p.Listen("eth9", Options{}); !errors.Is(err, netif.ErrNoInterface) || !strings.Contains(err.Error(), "lo") {
 			t.Errorf("missing interface: %v", err)
 		}
 		dropCapabilities(t)
-		if _, err := Listen("lo", Options{}); err == nil || !strings.Contains(err.Error(), "needs CAP_NET_RAW") {
+		if _, err := p.Listen("lo", Options{}); err == nil || !strings.Contains(err.Error(), "needs CAP_NET_RAW") {
 			t.Errorf("without CAP_NET_RAW: %v", err)
 		}
 	})
@@ -439,28 +482,71 @@ func dropCapabilities(t *testing.T) {
 	}
 }
 
-// What has arrived and was not handed on yet is waiting: in the socket while
-// nobody reads, and while the function of Run has not come to it.
-func TestWaiting(t *testing.T) {
+// Packets that are more than one Receive takes are left for the next, and said to
+// be.
+func TestReceiveBudget(t *testing.T) {
+	left, right := newHosts(t)
+	heard := 0
+	lc := left.listen(t, Options{})
+	rc := right.listen(t, Options{OnPacket: func(Packet) { heard++ }})
+	const all = readBudget*batch + 10
+	for range all {
+		send(t, lc, advert)
+	}
+	for want, more := range map[int]bool{readBudget * batch: true} {
+		rc.poller.Wait(time.Now())
+		if got := rc.poller.Receive(); got != more || heard != want {
+			t.Fatalf("heard %d, more %t; want %d, %t", heard, got, want, more)
+		}
+	}
+	rc.poller.Wait(time.Now())
+	if rc.poller.Receive() || heard != all {
+		t.Errorf("heard %d of %d", heard, all)
+	}
+}
+
+// Wait ends at its time, on a packet, and on Wake, also one that came before.
+func TestWait(t *testing.T) {
 	left, right := newHosts(t)
 	lc, rc := left.listen(t, Options{}), right.listen(t, Options{})
-	if rc.Waiting() {
-		t.Error("something waits before anything was sent")
+	rc.poller.Wait(time.Time{}) // the Conn is new
+	start := time.Now()
+	rc.poller.Wait(start.Add(20 * time.Millisecond))
+	if d := time.Since(start); d < 20*time.Millisecond || d > patience {
+		t.Errorf("waited %v", d)
 	}
+	rc.poller.Wake()
+	rc.poller.Wait(time.Time{})
 	send(t, lc, advert)
-	eventually(t, "it waits in the socket", rc.Waiting)
-
-	got, next := make(chan Packet), make(chan struct{})
-	right.background(t, func(ctx context.Context) error {
-		return rc.Run(ctx, func(p Packet) {
-			got <- p
-			<-next
-		})
-	})
-	<-got
-	if !rc.Waiting() {
-		t.Error("nothing waits while the first packet is being handed on")
+	rc.poller.Wait(time.Time{})
+	rc.poller.Receive()
+	if p := receive(t, rc.packets); p.Advert.VRID != advert.VRID {
+		t.Errorf("received %+v", p)
 	}
-	next <- struct{}{}
-	eventually(t, "nothing waits any more", func() bool { return !rc.Waiting() })
+}
+
+// What the socket's buffer has no room for is counted.
+func TestOverflow(t *testing.T) {
+	left, right := newHosts(t)
+	heard := 0
+	lc := left.listen(t, Options{})
+	rc := right.listen(t, Options{OnPacket: func(Packet) { heard++ }})
+	if err := unix.SetsockoptInt(int(rc.fd()), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096); err != nil {
+		t.Fatal(err)
+	}
+	const first, all = 1000, 1001
+	for range first {
+		send(t, lc, advert)
+	}
+	read := func() {
+		rc.poller.Wait(time.Now())
+		for rc.poller.Receive() {
+		}
+	}
+	read()
+	send(t, lc, advert) // the kernel tells with the next packet
+	read()
+	if lost := rc.Drops()[vrrp.DropOverflow]; heard == 0 || lost == 0 || heard+int(lost) != all {
+		t.Errorf("%d packets heard and %d lost, of %d", heard, lost, all)
+	}
 }

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"tandem/vrrp"
@@ -26,7 +25,7 @@ const electionPatience = 30 * time.Second
 // voter is an election of tandem on a real network.
 type voter struct {
 	*runner.Runner
-	conn    *Conn
+	conn    *endpoint
 	router  *Router
 	silence func() // ends it without a goodbye
 }
@@ -39,44 +38,37 @@ func election(priority uint8) vrrp.Config {
 // elect lets a voter take part.
 func (h *host) elect(t *testing.T, r *Router, cfg vrrp.Config) *voter {
 	t.Helper()
-	conn := h.listen(t, Options{
-		Virtual: func(ip netip.Addr) bool { return ip == vip },
+	v := &voter{router: r}
+	v.conn = h.listen(t, Options{
+		IPv6:    cfg.Addresses[0].Is6(),
+		Virtual: func(ip netip.Addr) bool { return slices.Contains(cfg.Addresses, ip) },
 		Router: func(vrid uint8) *Router {
 			if vrid != cfg.VRID {
 				return nil
 			}
 			return r
 		},
+		OnPacket: func(p Packet) { v.Receive(p.At, vrrp.Received{Advert: p.Advert, Src: p.Src}) },
 	})
-	v := &voter{conn: conn, router: r}
-	v.Runner = runner.New("test", cfg, runner.Options{
-		Send:       conn.Send,
-		Waiting:    conn.Waiting,
+	loop := runner.NewLoop(runner.LoopOptions{Network: v.conn.poller, Log: slog.New(slog.DiscardHandler)})
+	v.Runner = loop.Add("test", cfg, runner.Options{
+		Queue:      v.conn.Queue,
 		OnRole:     func(vrrp.Role) {},
 		OnAnnounce: func(string) {},
-		Log:        slog.New(slog.DiscardHandler),
 	})
-	h.background(t, func(ctx context.Context) error {
-		return conn.Run(ctx, func(p Packet) { v.Receive(p.At, vrrp.Received{Advert: p.Advert, Src: p.Src}) })
-	})
+	h.background(t, v.conn.Run)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := netns.Set(h.ns); err != nil {
-			done <- err
-			return
-		}
-		done <- v.Run(ctx)
-	}()
+	go func() { done <- loop.Run(ctx) }()
 	v.silence = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("election ended with %v", err)
+			t.Errorf("elections ended with %v", err)
 		}
 	})
 	t.Cleanup(v.silence)
-	v.Startup(conn.PrimaryAddr())
+	eventually(t, "an address to send from", func() bool { return v.conn.PrimaryAddr().IsValid() })
+	v.Startup(v.conn.PrimaryAddr())
 	return v
 }
 
@@ -169,10 +161,6 @@ func TestReplayedElection(t *testing.T) {
 	b.hears(t, 3)
 	a.silence()
 
-	o, err := a.conn.port.get()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var recorded [][]byte
 	for len(frames) > 0 {
 		if f := <-frames; f[14+9] == vrrp.Protocol && [4]byte(f[14+12:]) == leftAddr.Addr().As4() {
@@ -187,9 +175,7 @@ func TestReplayedElection(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no takeover; dropped %v", b.conn.Drops())
 		}
-		if _, err := o.sock.WriteTo(recorded[i%len(recorded)], nil, groupAddr); err != nil {
-			t.Fatal(err)
-		}
+		a.conn.raw(t, recorded[i%len(recorded)])
 		time.Sleep(20 * time.Millisecond)
 	}
 	if d := b.conn.Drops(); d[vrrp.DropAuthReplayed] == 0 {

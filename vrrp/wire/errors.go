@@ -12,6 +12,15 @@ import (
 // errNoRouter says that Options.Router does not know what is to be sent.
 var errNoRouter = errors.New("no such virtual router here")
 
+// closedSocket stands for one that is not there any more.
+var closedSocket = newClosedSocket()
+
+func newClosedSocket() *rawSocket {
+	s := &rawSocket{}
+	s.fd.Store(-1)
+	return s
+}
+
 // retryable says that waiting may help: nil, an interface that is not there, or
 // any refusal of the kernel except for want of a privilege. A socket that was
 // closed by Close stays closed.

@@ -37,9 +37,18 @@ type dialect struct {
 	interval time.Duration
 	global   string // of global_defs
 	instance string // of vrrp_instance
+	ipv6     bool
 }
 
-// dialects are all that tandem and keepalived 2.2.7 have in common over IPv4.
+// addresses are the virtual ones.
+func (d dialect) addresses() []netip.Addr {
+	if d.ipv6 {
+		return vips6
+	}
+	return []netip.Addr{vip}
+}
+
+// dialects are all that tandem and keepalived 2.2.7 have in common.
 func dialects() []dialect {
 	const fast, slow = 900 * time.Millisecond, time.Second
 	unicast := fmt.Sprintf("unicast_src_ip %v\n  unicast_peer {\n    %v\n  }", rightAddr.Addr(), leftAddr.Addr())
@@ -47,23 +56,25 @@ func dialects() []dialect {
 	pass := v2
 	pass.Password = vrrp.NewPassword("secret123") // keepalived has the first 8 in its file
 	return []dialect{
-		{"v3", RouterConfig{}, fast, "vrrp_version 3", ""},
-		{"v3 unicast", peers(rightAddr.Addr()), fast, "vrrp_version 3", unicast},
-		{"v2", RouterConfig{Format: v2}, slow, "vrrp_version 2", ""},
-		{"v2 unicast", RouterConfig{Format: v2, Peers: peers(rightAddr.Addr()).Peers}, slow, "vrrp_version 2", unicast},
-		{"v2 password", RouterConfig{Format: pass}, slow, "vrrp_version 2", "authentication {\n    auth_type PASS\n    auth_pass secret12\n  }"},
+		{"v3", RouterConfig{}, fast, "vrrp_version 3", "", false},
+		{"v3 unicast", peers(rightAddr.Addr()), fast, "vrrp_version 3", unicast, false},
+		{"v3 IPv6", RouterConfig{}, fast, "vrrp_version 3", "native_ipv6", true},
+		{"v2", RouterConfig{Format: v2}, slow, "vrrp_version 2", "", false},
+		{"v2 unicast", RouterConfig{Format: v2, Peers: peers(rightAddr.Addr()).Peers}, slow, "vrrp_version 2", unicast, false},
+		{"v2 password", RouterConfig{Format: pass}, slow, "vrrp_version 2", "authentication {\n    auth_type PASS\n    auth_pass secret12\n  }", false},
 	}
 }
 
 // election is that of VRID 51 in this dialect.
 func (d dialect) election(priority uint8) vrrp.Config {
 	c := election(priority)
-	c.Version, c.Interval = d.router.Format.Version, d.interval
+	c.Version, c.Interval, c.Addresses = d.router.Format.Version, d.interval, d.addresses()
 	return c
 }
 
 // keepalived is the real one, running.
 type keepalived struct {
+	vip  netip.Addr // one of those that it has while it is active
 	cmd  *exec.Cmd
 	log  *output
 	done chan struct{} // closed when it has ended
@@ -96,12 +107,16 @@ func (h *host) keepalived(t *testing.T, d dialect, priority uint8) *keepalived {
 	}
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	conf := fmt.Sprintf("global_defs {\n  router_id right\n  %s\n}\nvrrp_instance web {\n  state BACKUP\n  interface eth0\n  virtual_router_id 51\n  priority %d\n  advert_int %.2f\n  %s\n  virtual_ipaddress {\n    %v/32 dev eth0\n  }\n}\n",
-		d.global, priority, d.interval.Seconds(), d.instance, vip)
+	var addresses strings.Builder
+	for _, ip := range d.addresses() {
+		fmt.Fprintf(&addresses, "    %v/%d dev eth0\n", ip, ip.BitLen())
+	}
+	conf := fmt.Sprintf("global_defs {\n  router_id right\n  %s\n}\nvrrp_instance web {\n  state BACKUP\n  interface eth0\n  virtual_router_id 51\n  priority %d\n  advert_int %.2f\n  %s\n  virtual_ipaddress {\n%s  }\n}\n",
+		d.global, priority, d.interval.Seconds(), d.instance, addresses.String())
 	if err := os.WriteFile(file("keepalived.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := &keepalived{log: &output{}, done: make(chan struct{})}
+	k := &keepalived{vip: d.addresses()[0], log: &output{}, done: make(chan struct{})}
 	k.cmd = exec.Command(path, "--dont-fork", "--log-console", "--vrrp", "--use-file", file("keepalived.conf"),
 		"--pid", file("main.pid"), "--vrrp_pid", file("vrrp.pid"))
 	k.cmd.Stdout, k.cmd.Stderr = k.log, k.log
@@ -179,13 +194,13 @@ func (h *host) holds(t *testing.T, k *keepalived, want bool) {
 		}
 		have := false
 		for _, a := range list {
-			have = have || a.Prefix == netip.PrefixFrom(vip, 32)
+			have = have || a.Prefix == netip.PrefixFrom(k.vip, k.vip.BitLen())
 		}
 		if have == want {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("keepalived holds %v: %t, want %t", vip, have, want)
+			t.Fatalf("keepalived holds %v: %t, want %t", k.vip, have, want)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -245,13 +260,13 @@ func TestInteropKeepalivedActive(t *testing.T) {
 			before := v.Status().Role
 			v.hears(t, 4)
 			v.stays(t, before)
-			if h := v.Status().Heard; h.IntervalDiffers || h.AddressesDiffer || h.Src != rightAddr.Addr() {
+			if h := v.Status().Heard; h.IntervalDiffers || h.AddressesDiffer || !d.ipv6 && h.Src != rightAddr.Addr() {
 				t.Errorf("heard %+v", h)
 			}
 
 			k.stop(t)
 			v.becomes(t, vrrp.Active)
-			if cause := v.Status().Role.Cause; cause != "192.0.2.2 released the role" {
+			if cause := v.Status().Role.Cause; cause != v.Status().Heard.Src.String()+" released the role" {
 				t.Errorf("active because %s", cause)
 			}
 

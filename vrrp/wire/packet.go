@@ -11,7 +11,7 @@ import (
 type Packet struct {
 	At     time.Time // when it was read, with the monotonic clock
 	Advert vrrp.Advert
-	Src    netip.Addr        // the sender's primary IPv4 address
+	Src    netip.Addr        // the sender's primary address, link-local over IPv6
 	Form   vrrp.ChecksumForm // which checksum the sender uses
 }
 
@@ -22,17 +22,10 @@ type Drop struct {
 	Total  uint64     // so far, for this reason
 }
 
-const ipv4HeaderLen = 20
-
-// judge decides about an IPv4 datagram as a raw socket delivers it at the given
-// time, header included. own is the address that we send from; router is
-// Options.Router. The error is a vrrp.DropReason.
-func judge(at time.Time, datagram []byte, own netip.Addr, router func(vrid uint8) *Router) (Packet, error) {
-	h, payload, ok := splitIPv4(datagram)
+// judge decides about a message that was read at the given time. own is the address
+// that we send from; router is Options.Router. The error is a vrrp.DropReason.
+func judge(at time.Time, h vrrp.Header, payload []byte, own netip.Addr, router func(vrid uint8) *Router) (Packet, error) {
 	p := Packet{At: at, Src: h.Src}
-	if !ok {
-		return p, vrrp.DropTruncated
-	}
 	if h.Src == own {
 		return p, vrrp.DropOwnSource
 	}
@@ -45,21 +38,4 @@ func judge(at time.Time, datagram []byte, own netip.Addr, router func(vrid uint8
 		return p, vrrp.DropUnknownVRID
 	}
 	return p, r.accept(at, payload, h, p.Advert)
-}
-
-// splitIPv4 separates the header (RFC 791, section 3.1) from what follows it.
-func splitIPv4(b []byte) (h vrrp.Header, payload []byte, ok bool) {
-	if len(b) < ipv4HeaderLen || b[0]>>4 != 4 {
-		return h, nil, false
-	}
-	headerLen := int(b[0]&0x0f) * 4
-	if headerLen < ipv4HeaderLen || headerLen > len(b) {
-		return h, nil, false
-	}
-	h = vrrp.Header{
-		Src: netip.AddrFrom4([4]byte(b[12:16])),
-		Dst: netip.AddrFrom4([4]byte(b[16:20])),
-		TTL: b[8],
-	}
-	return h, b[headerLen:], true
 }

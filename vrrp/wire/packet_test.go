@@ -52,16 +52,25 @@ func datagram(t testing.TB, src netip.Addr, change func(header []byte) []byte) [
 	h := make([]byte, ipv4HeaderLen)
 	h[0], h[8], h[9] = 0x45, vrrp.TTL, vrrp.Protocol
 	copy(h[12:], src.AsSlice())
-	copy(h[16:], group.AsSlice())
+	copy(h[16:], groupIPv4.AsSlice())
 	if change != nil {
 		h = change(h)
 	}
 	a := vrrp.Advert{VRID: 51, Priority: 100, Interval: time.Second, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")}}
-	b, err := a.Append(h, vrrp.ChecksumPseudoHeader, src, group)
+	b, err := a.Append(h, vrrp.ChecksumPseudoHeader, src, groupIPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// judgeIPv4 decides about a datagram as Conn does.
+func judgeIPv4(b []byte, router func(uint8) *Router) (Packet, error) {
+	h, payload, _, ok := splitIPv4(b, nil, nil)
+	if !ok {
+		return Packet{}, vrrp.DropTruncated
+	}
+	return judge(arrival, h, payload, own, router)
 }
 
 func TestJudge(t *testing.T) {
@@ -99,7 +108,7 @@ func TestJudge(t *testing.T) {
 		{"part of a header", datagram(t, peer, nil)[:19], every(plain), vrrp.DropTruncated},
 		{"nothing", nil, every(plain), vrrp.DropTruncated},
 	} {
-		p, err := judge(arrival, tt.b, own, tt.known)
+		p, err := judgeIPv4(tt.b, tt.known)
 		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
@@ -114,7 +123,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add(datagram(f, peer, func(h []byte) []byte { h[0] = 0x46; return append(h, 1, 1, 1, 1) }))
 	f.Add([]byte{0x4f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := judge(arrival, b, own, every(plain))
+		p, err := judgeIPv4(b, every(plain))
 		if _, ok := errors.AsType[vrrp.DropReason](err); err != nil && !ok {
 			t.Errorf("error %v is no drop reason", err)
 		}

@@ -47,11 +47,11 @@ func (r *Router) Set(c RouterConfig) {
 }
 
 // destinations is where an advertisement is to be sent.
-func (r *Router) destinations() []netip.Addr {
+func (r *Router) destinations(f *family) []netip.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.peers) == 0 {
-		return toGroup
+		return f.toGroup
 	}
 	return r.peers // Set makes a new slice
 }
