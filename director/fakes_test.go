@@ -377,8 +377,8 @@ type fakeElection struct {
 	id     RouterID
 	name   string
 	events ElectionEvents
-	steps  sync.Mutex // held while the election does something: one thing at a time
 
+	step   sync.Mutex // a real election does one thing after the other
 	mu     sync.Mutex
 	status vrrprunner.Status
 	closed bool
@@ -420,28 +420,28 @@ func (e *fakeElection) note(what string) {
 
 func (e *fakeElection) Startup(primary netip.Addr) {
 	e.note("startup")
-	e.steps.Lock()
-	defer e.steps.Unlock()
+	e.step.Lock()
+	defer e.step.Unlock()
 	e.mu.Lock()
 	e.status.PrimaryAddr = primary
 	joins := e.status.Role.State == vrrp.Init
 	e.mu.Unlock()
 	if joins {
-		e.report(vrrp.Backup, false)
+		e.set(vrrp.Backup, false)
 	}
 }
 
 func (e *fakeElection) Shutdown(_ string, handOver bool) {
 	e.note("shutdown")
-	e.steps.Lock()
-	defer e.steps.Unlock()
+	e.step.Lock()
+	defer e.step.Unlock()
 	e.mu.Lock()
 	active, stuck := e.status.Role.State == vrrp.Active || e.status.Role.Hold, e.stuck
 	e.mu.Unlock()
 	if stuck {
 		return
 	}
-	e.report(vrrp.Init, handOver && active)
+	e.set(vrrp.Init, handOver && active)
 }
 
 func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
@@ -457,19 +457,19 @@ func (e *fakeElection) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
 // TakeOver and Resign do what a real election does with them.
 func (e *fakeElection) TakeOver() {
 	e.note("take over")
-	e.steps.Lock()
-	defer e.steps.Unlock()
+	e.step.Lock()
+	defer e.step.Unlock()
 	if e.Status().Role.Ready {
-		e.report(vrrp.Active, true)
+		e.set(vrrp.Active, true)
 	}
 }
 
 func (e *fakeElection) Resign(string) {
 	e.note("resign")
-	e.steps.Lock()
-	defer e.steps.Unlock()
+	e.step.Lock()
+	defer e.step.Unlock()
 	if e.Status().Role.State == vrrp.Active {
-		e.report(vrrp.Backup, true)
+		e.set(vrrp.Backup, true)
 	}
 }
 
@@ -497,16 +497,16 @@ func (e *fakeElection) Close() {
 	}
 }
 
-// become reports a role, as the runner does: first the event, then the status.
+// become reports a role, and only then shows it in the status: nobody may rely on
+// the other order.
 // An active one that the test does not tell otherwise advertises for ever.
 func (e *fakeElection) become(s vrrp.State, hold bool) {
-	e.steps.Lock()
-	defer e.steps.Unlock()
-	e.report(s, hold)
+	e.step.Lock()
+	defer e.step.Unlock()
+	e.set(s, hold)
 }
 
-// report is the part of become that is one step.
-func (e *fakeElection) report(s vrrp.State, hold bool) {
+func (e *fakeElection) set(s vrrp.State, hold bool) {
 	e.mu.Lock()
 	role := e.status.Role
 	role.State, role.Hold, role.Since = s, hold, time.Now()

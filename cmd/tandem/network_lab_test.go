@@ -102,6 +102,7 @@ func join(t *testing.T, ns netns.NsHandle, node string, priority uint8, cfg *con
 			return err
 		}
 		t.Cleanup(s.network.close)
+		s.record = t.TempDir()
 		if err := s.prepare(cfg); err != nil {
 			return err
 		}
