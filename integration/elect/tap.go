@@ -16,7 +16,7 @@ import (
 	"tandem/vrrp"
 )
 
-// An Event is an advertisement, or a gratuitous ARP, on the wire.
+// An Event is an advertisement, over IPv4 or IPv6, or a gratuitous ARP on the wire.
 type Event struct {
 	At       time.Time // by the kernel
 	Sender   [6]byte   // its MAC
@@ -64,12 +64,14 @@ func tapFilter(senders ...*lab.Node) []bpf.Instruction {
 // wanted is the filter for all senders.
 var wanted = []bpf.Instruction{
 	bpf.LoadAbsolute{Off: 12, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 3},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 3},
-	bpf.LoadAbsolute{Off: 23, Size: 1},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: vrrp.Protocol, SkipTrue: 1},
-	bpf.RetConstant{Val: tapSnap},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 6},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipTrue: 2},
+	bpf.LoadAbsolute{Off: 23, Size: 1}, // the protocol of IPv4, or something of the rest
+	bpf.Jump{Skip: 1},
+	bpf.LoadAbsolute{Off: 20, Size: 1}, // the next header of IPv6
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: vrrp.Protocol, SkipTrue: 1},
 	bpf.RetConstant{Val: 0},
+	bpf.RetConstant{Val: tapSnap},
 }
 
 // NewTap begins to read at a device of a node: what the senders send or, without
@@ -157,7 +159,7 @@ func arrival(oob []byte) time.Time {
 
 // parseEvent reads a frame, which may be cut short. It verifies nothing.
 func parseEvent(b []byte) (Event, bool) {
-	const ethernet, ipv4, advert, arp = 14, 20, 8, 28
+	const ethernet, ipv4, ipv6, advert, arp = 14, 20, 40, 8, 28
 	if len(b) < ethernet {
 		return Event{}, false
 	}
@@ -174,6 +176,13 @@ func parseEvent(b []byte) (Event, bool) {
 		}
 		e.Src = netip.AddrFrom4([4]byte(body[12:16]))
 		e.VRID, e.Priority = body[header+1], body[header+2]
+		return e, e.VRID != 0
+	case unix.ETH_P_IPV6:
+		if len(body) < ipv6+advert || body[6] != vrrp.Protocol {
+			return Event{}, false
+		}
+		e.Src = netip.AddrFrom16([16]byte(body[8:24]))
+		e.VRID, e.Priority = body[ipv6+1], body[ipv6+2]
 		return e, e.VRID != 0
 	case unix.ETH_P_ARP:
 		if len(body) < arp || [4]byte(body[14:18]) != [4]byte(body[24:28]) {
