@@ -26,9 +26,8 @@ type Event struct {
 	Address  netip.Addr // that ARP announces
 }
 
-// From says whether a node sent the event on the LAN, with the MAC of its own
-// interface.
-func (e Event) From(n *lab.Node) bool { return e.Sender == [6]byte(n.HardwareAddr(lab.LAN)) }
+// MAC is what a node sends with on the LAN, unless it has a virtual one.
+func MAC(n *lab.Node) [6]byte { return [6]byte(n.HardwareAddr(lab.LAN)) }
 
 // A Tap reads what arrives at a device. It asks the kernel for no more than it
 // needs, and keeps nothing: a lab.Capture is kinder, and too slow for tens of
@@ -47,10 +46,9 @@ const (
 
 // tapFilter lets ARP and IPv4 packets of protocol 112 through, of the given senders
 // or, without one, of all. The last four bytes of a node's MAC say who it is.
-func tapFilter(senders ...*lab.Node) []bpf.Instruction {
+func tapFilter(senders ...[6]byte) []bpf.Instruction {
 	var filter []bpf.Instruction
-	for i, n := range senders {
-		mac := n.HardwareAddr(lab.LAN)
+	for i, mac := range senders {
 		left := uint8(len(senders) - 1 - i)
 		filter = append(filter, bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(mac[2:]), SkipTrue: left + 1})
 	}
@@ -77,7 +75,7 @@ var wanted = []bpf.Instruction{
 // NewTap begins to read at a device of a node: what the senders send or, without
 // one, everybody. each is called with every event, in the order of arrival, from one
 // goroutine.
-func NewTap(n *lab.Node, dev string, each func(Event), senders ...*lab.Node) (*Tap, error) {
+func NewTap(n *lab.Node, dev string, each func(Event), senders ...[6]byte) (*Tap, error) {
 	t := &Tap{ended: make(chan struct{})}
 	err := n.Do(func() (err error) {
 		t.fd, err = openTap(dev, tapFilter(senders...))

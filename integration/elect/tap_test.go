@@ -3,6 +3,7 @@ package elect
 import (
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,5 +53,27 @@ func TestParseEvent(t *testing.T) {
 				t.Errorf("the filter lets %d bytes through, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestTapSenders: of many senders only those that are wanted are let through.
+func TestTapSenders(t *testing.T) {
+	frame, err := hex.DecodeString("01005e00001202000a4d0001080045c0002000004000ff7098760a4d0001e000001231339601006405720ab10033")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two, three := [6]byte{2, 0, 10, 77, 0, 1}, [6]byte{2, 0, 10, 77, 0, 2}, [6]byte{2, 0, 10, 77, 0, 3}
+	for _, senders := range [][][6]byte{nil, {one}, {one, two}, {one, two, three}} {
+		vm, err := bpf.NewVM(tapFilter(senders...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range [][6]byte{one, two, three, {2, 0, 10, 77, 1, 1}} {
+			copy(frame[6:], from[:])
+			want := senders == nil || slices.Contains(senders, from)
+			if n, err := vm.Run(frame); (n > 0) != want || err != nil {
+				t.Errorf("of %v, %v: %d bytes, %v", senders, from, n, err)
+			}
+		}
 	}
 }

@@ -67,7 +67,7 @@ func (s *speakers) source(mac [6]byte) netip.Addr {
 
 // macs are those of a segment with tandem as its first member and FRR as its second.
 func macs(s *elect.Segment, r elect.Router) (tandem, frr [6]byte) {
-	return [6]byte(s.Directors[0].HardwareAddr(lab.LAN)), r.MAC()
+	return elect.MAC(s.Directors[0]), r.MAC()
 }
 
 const frrAdvert = 100 * time.Millisecond
@@ -211,5 +211,5 @@ func TestFRRChecksum(t *testing.T) {
 	if err := s.Daemon(0).Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, s, "FRR hears tandem and yields", heard.alone([6]byte(s.Directors[0].HardwareAddr(lab.LAN))))
+	eventually(t, s, "FRR hears tandem and yields", heard.alone(elect.MAC(s.Directors[0])))
 }
