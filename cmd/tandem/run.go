@@ -36,7 +36,8 @@ func runCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Be a director until told to stop",
-		Long: `Run is the daemon. It needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW.
+		Long: `Run is the daemon. It needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW, and
+a kernel with IPVS unless there is no service and connection_sync is "off".
 
 SIGTERM hands the virtual IPs over, waits until the last connection sync has
 left, takes everything back and ends. SIGHUP reads the configuration again; a

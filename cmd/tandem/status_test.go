@@ -110,6 +110,23 @@ func TestRenderQuietStatus(t *testing.T) {
 	golden(t, "status-quiet.txt", out.String())
 }
 
+// TestStatusWithoutIPVS: that the kernel has none is said.
+func TestStatusWithoutIPVS(t *testing.T) {
+	var with, without bytes.Buffer
+	s := richSnapshot()
+	if err := renderStatus(&with, s); err != nil {
+		t.Fatal(err)
+	}
+	s.NoIPVS = true
+	if err := renderStatus(&without, s); err != nil {
+		t.Fatal(err)
+	}
+	const said = "the kernel has none"
+	if strings.Contains(with.String(), said) || !strings.Contains(without.String(), said) {
+		t.Errorf("with:\n%s\nwithout:\n%s", with.String(), without.String())
+	}
+}
+
 // The whole way, through a socket.
 func TestStatusCommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")

@@ -113,11 +113,22 @@ func frrOwns(dir string) error {
 	return os.Chown(dir, uid, gid)
 }
 
+// MAC is the virtual MAC of a router, which FRR sends from.
+func (r Router) MAC() [6]byte {
+	family := byte(1)
+	if r.Addresses[0].Is6() {
+		family = 2
+	}
+	return [6]byte{0, 0, 0x5e, 0, family, r.VRID}
+}
+
 // device makes the macvlan that holds the addresses. What it is after an earlier
 // run stays.
 func (FRR) device(node *lab.Node, r Router) error {
-	const name = "vrrp4"
-	return node.Netlink(func(h *netlink.Handle) error {
+	const name = "vrrp"
+	mac := r.MAC()
+	made := false
+	err := node.Netlink(func(h *netlink.Handle) error {
 		if _, err := h.LinkByName(name); err == nil {
 			return nil
 		}
@@ -126,11 +137,25 @@ func (FRR) device(node *lab.Node, r Router) error {
 			return err
 		}
 		dev := &netlink.Macvlan{
-			LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: parent.Attrs().Index, HardwareAddr: net.HardwareAddr{0, 0, 0x5e, 0, 1, r.VRID}},
+			LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: parent.Attrs().Index, HardwareAddr: mac[:]},
 			Mode:      netlink.MACVLAN_MODE_BRIDGE,
 		}
-		if err := h.LinkAdd(dev); err != nil {
-			return fmt.Errorf("add the macvlan: %w", err)
+		made = true
+		return h.LinkAdd(dev)
+	})
+	if err != nil || !made {
+		return err
+	}
+	if r.Addresses[0].Is6() {
+		// One made from the MAC would be the same on all routers.
+		if err := node.SetSysctl("net/ipv6/conf/"+name+"/addr_gen_mode", "3"); err != nil {
+			return err
+		}
+	}
+	return node.Netlink(func(h *netlink.Handle) error {
+		dev, err := h.LinkByName(name)
+		if err != nil {
+			return err
 		}
 		for _, ip := range r.Addresses {
 			addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}}

@@ -16,7 +16,7 @@ import (
 	"tandem/vrrp"
 )
 
-// An Event is an advertisement, or a gratuitous ARP, on the wire.
+// An Event is an advertisement, over IPv4 or IPv6, or a gratuitous ARP on the wire.
 type Event struct {
 	At       time.Time // by the kernel
 	Sender   [6]byte   // its MAC
@@ -26,9 +26,8 @@ type Event struct {
 	Address  netip.Addr // that ARP announces
 }
 
-// From says whether a node sent the event on the LAN, with the MAC of its own
-// interface.
-func (e Event) From(n *lab.Node) bool { return e.Sender == [6]byte(n.HardwareAddr(lab.LAN)) }
+// MAC is what a node sends with on the LAN, unless it has a virtual one.
+func MAC(n *lab.Node) [6]byte { return [6]byte(n.HardwareAddr(lab.LAN)) }
 
 // A Tap reads what arrives at a device. It asks the kernel for no more than it
 // needs, and keeps nothing: a lab.Capture is kinder, and too slow for tens of
@@ -47,10 +46,9 @@ const (
 
 // tapFilter lets ARP and IPv4 packets of protocol 112 through, of the given senders
 // or, without one, of all. The last four bytes of a node's MAC say who it is.
-func tapFilter(senders ...*lab.Node) []bpf.Instruction {
+func tapFilter(senders ...[6]byte) []bpf.Instruction {
 	var filter []bpf.Instruction
-	for i, n := range senders {
-		mac := n.HardwareAddr(lab.LAN)
+	for i, mac := range senders {
 		left := uint8(len(senders) - 1 - i)
 		filter = append(filter, bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(mac[2:]), SkipTrue: left + 1})
 	}
@@ -64,18 +62,20 @@ func tapFilter(senders ...*lab.Node) []bpf.Instruction {
 // wanted is the filter for all senders.
 var wanted = []bpf.Instruction{
 	bpf.LoadAbsolute{Off: 12, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 3},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 3},
-	bpf.LoadAbsolute{Off: 23, Size: 1},
-	bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: vrrp.Protocol, SkipTrue: 1},
-	bpf.RetConstant{Val: tapSnap},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 6},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipTrue: 2},
+	bpf.LoadAbsolute{Off: 23, Size: 1}, // the protocol of IPv4, or something of the rest
+	bpf.Jump{Skip: 1},
+	bpf.LoadAbsolute{Off: 20, Size: 1}, // the next header of IPv6
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: vrrp.Protocol, SkipTrue: 1},
 	bpf.RetConstant{Val: 0},
+	bpf.RetConstant{Val: tapSnap},
 }
 
 // NewTap begins to read at a device of a node: what the senders send or, without
 // one, everybody. each is called with every event, in the order of arrival, from one
 // goroutine.
-func NewTap(n *lab.Node, dev string, each func(Event), senders ...*lab.Node) (*Tap, error) {
+func NewTap(n *lab.Node, dev string, each func(Event), senders ...[6]byte) (*Tap, error) {
 	t := &Tap{ended: make(chan struct{})}
 	err := n.Do(func() (err error) {
 		t.fd, err = openTap(dev, tapFilter(senders...))
@@ -157,7 +157,7 @@ func arrival(oob []byte) time.Time {
 
 // parseEvent reads a frame, which may be cut short. It verifies nothing.
 func parseEvent(b []byte) (Event, bool) {
-	const ethernet, ipv4, advert, arp = 14, 20, 8, 28
+	const ethernet, ipv4, ipv6, advert, arp = 14, 20, 40, 8, 28
 	if len(b) < ethernet {
 		return Event{}, false
 	}
@@ -174,6 +174,13 @@ func parseEvent(b []byte) (Event, bool) {
 		}
 		e.Src = netip.AddrFrom4([4]byte(body[12:16]))
 		e.VRID, e.Priority = body[header+1], body[header+2]
+		return e, e.VRID != 0
+	case unix.ETH_P_IPV6:
+		if len(body) < ipv6+advert || body[6] != vrrp.Protocol {
+			return Event{}, false
+		}
+		e.Src = netip.AddrFrom16([16]byte(body[8:24]))
+		e.VRID, e.Priority = body[ipv6+1], body[ipv6+2]
 		return e, e.VRID != 0
 	case unix.ETH_P_ARP:
 		if len(body) < arp || [4]byte(body[14:18]) != [4]byte(body[24:28]) {

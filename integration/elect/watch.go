@@ -3,8 +3,6 @@ package elect
 import (
 	"sync"
 	"time"
-
-	"tandem/integration/lab"
 )
 
 // A Watch follows the advertisements of many routers without keeping them: who
@@ -25,10 +23,10 @@ type Calm struct {
 	Gap     time.Duration // the longest between two advertisements of one speaker, with no other between them
 }
 
-// NewWatch returns a Watch of routers that are active on a node.
-func NewWatch(active *lab.Node) *Watch {
+// NewWatch returns a Watch of routers for which a MAC speaks.
+func NewWatch(active [6]byte) *Watch {
 	return &Watch{
-		active:  [6]byte(active.HardwareAddr(lab.LAN)),
+		active:  active,
 		speaker: make(map[uint8][6]byte),
 		last:    make(map[uint8]time.Time),
 	}

@@ -3,8 +3,6 @@ package elect
 import (
 	"sync"
 	"time"
-
-	"tandem/integration/lab"
 )
 
 // A Witness keeps what a Tap sees, which must not be much.
@@ -22,16 +20,16 @@ func (w *Witness) See(e Event) {
 
 // Takeover finds the last advertisement of the dead, and the first advertisement and
 // gratuitous ARP of the successor after it; zero: not seen.
-func (w *Witness) Takeover(dead, successor *lab.Node) (last, first, garp time.Time) {
+func (w *Witness) Takeover(dead, successor [6]byte) (last, first, garp time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.seen {
 		switch {
-		case e.VRID != 0 && e.From(dead):
+		case e.VRID != 0 && e.Sender == dead:
 			last, first, garp = e.At, time.Time{}, time.Time{}
-		case e.VRID != 0 && e.From(successor) && first.IsZero():
+		case e.VRID != 0 && e.Sender == successor && first.IsZero():
 			first = e.At
-		case e.VRID == 0 && e.From(successor) && garp.IsZero():
+		case e.VRID == 0 && e.Sender == successor && garp.IsZero():
 			garp = e.At
 		}
 	}
@@ -41,12 +39,12 @@ func (w *Witness) Takeover(dead, successor *lab.Node) (last, first, garp time.Ti
 	return last, first, garp
 }
 
-// Early says whether a node advertised before a moment.
-func (w *Witness) Early(n *lab.Node, before time.Time) bool {
+// Early says whether a sender advertised before a moment.
+func (w *Witness) Early(sender [6]byte, before time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.seen {
-		if e.VRID != 0 && e.From(n) && e.At.Before(before) {
+		if e.VRID != 0 && e.Sender == sender && e.At.Before(before) {
 			return true
 		}
 	}
@@ -55,17 +53,17 @@ func (w *Witness) Early(n *lab.Node, before time.Time) bool {
 
 // TakeoverOfAll finds the last advertisement of the dead, and when the last router of the
 // successor advertised first after it, and how many have.
-func (w *Witness) TakeoverOfAll(dead, successor *lab.Node) (last, first time.Time, n int) {
+func (w *Witness) TakeoverOfAll(dead, successor [6]byte) (last, first time.Time, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	moved := make(map[uint8]bool)
 	for _, e := range w.seen {
 		switch {
 		case e.VRID == 0:
-		case e.From(dead):
+		case e.Sender == dead:
 			last = e.At
 			clear(moved)
-		case e.From(successor) && !moved[e.VRID]:
+		case e.Sender == successor && !moved[e.VRID]:
 			moved[e.VRID], first = true, e.At
 		}
 	}

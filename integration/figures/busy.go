@@ -43,7 +43,7 @@ func oneCalm(ctx context.Context, s elect.Speaker, o options) (got elect.Calm, e
 		}
 	}
 	time.Sleep(time.Second)
-	watch := elect.NewWatch(seg.Directors[0])
+	watch := elect.NewWatch(elect.MAC(seg.Directors[0]))
 	tap, err := elect.NewTap(seg.Switch(lab.LAN), seg.Directors[1].Name, watch.See)
 	if err != nil {
 		return got, err

@@ -120,7 +120,7 @@ func moveAll(ctx context.Context, seg *elect.Segment, routers int, h *holding) (
 	var last, first time.Time
 	err = seg.Eventually(ctx, "every router advertises on the backup", func() (bool, error) {
 		var n int
-		last, first, n = w.TakeoverOfAll(dead, successor)
+		last, first, n = w.TakeoverOfAll(elect.MAC(dead), elect.MAC(successor))
 		return n == routers, nil
 	})
 	if err != nil {

@@ -102,14 +102,14 @@ func oneTakeover(ctx context.Context, s elect.Speaker, advert time.Duration) (go
 		return got, err
 	}
 	err = seg.Eventually(ctx, "the successor announces the address", func() (bool, error) {
-		_, _, garp := w.Takeover(dead, successor)
+		_, _, garp := w.Takeover(elect.MAC(dead), elect.MAC(successor))
 		return !garp.IsZero(), nil
 	})
 	if err != nil {
 		return got, err
 	}
-	last, first, garp := w.Takeover(dead, successor)
-	if w.Early(successor, last) {
+	last, first, garp := w.Takeover(elect.MAC(dead), elect.MAC(successor))
+	if w.Early(elect.MAC(successor), last) {
 		return got, errFlapped
 	}
 	return takeover{first.Sub(last), garp.Sub(last)}, nil

@@ -43,7 +43,7 @@ func TestTakeover(t *testing.T) {
 			}
 			var last, first, garp time.Time
 			eventually(t, s, "the successor announces the address", func() (bool, error) {
-				last, first, garp = w.Takeover(s.Directors[0], s.Directors[1])
+				last, first, garp = w.Takeover(elect.MAC(s.Directors[0]), elect.MAC(s.Directors[1]))
 				return !garp.IsZero(), nil
 			})
 			eventually(t, s, "the successor holds the address", s.HoldsAll(1))

@@ -59,8 +59,8 @@ func TestFlood(t *testing.T) {
 		{"lower priority, many sources", many, 0},
 	} {
 		t.Run(flood.name, func(t *testing.T) {
-			watch := elect.NewWatch(s.Directors[0])
-			tap, err := elect.NewTap(s.Switch(lab.LAN), s.Directors[1].Name, watch.See, s.Directors...)
+			watch := elect.NewWatch(elect.MAC(s.Directors[0]))
+			tap, err := elect.NewTap(s.Switch(lab.LAN), s.Directors[1].Name, watch.See, elect.MAC(s.Directors[0]), elect.MAC(s.Directors[1]))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,11 +17,11 @@ import (
 // frrFamilies are the address families in which FRR and tandem meet. A family is
 // one line.
 var frrFamilies = []struct {
-	name    string
-	ipv6    bool
-	address netip.Addr
+	name      string
+	ipv6      bool
+	addresses []netip.Addr
 }{
-	{"IPv4", false, elect.Address(elect.DefaultVRID)},
+	{"IPv4", false, []netip.Addr{elect.Address(elect.DefaultVRID)}},
 }
 
 // speakers keeps who has advertised lately.
@@ -38,24 +38,36 @@ func (s *speakers) hear(e elect.Event) {
 	}
 }
 
-// alone asks whether an address is the only one that has advertised a role for
-// some intervals. FRR sends from its virtual MAC, so the address tells.
-func (s *speakers) alone(src netip.Addr) func() (bool, error) {
+// alone asks whether a MAC is the only one that has advertised a role for some
+// intervals.
+func (s *speakers) alone(mac [6]byte) func() (bool, error) {
 	return func() (bool, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		heard := false
-		for _, e := range s.last {
+		for sender, e := range s.last {
 			if e.Priority == 0 || time.Since(e.At) > 4*frrAdvert {
 				continue
 			}
-			if e.Src != src {
+			if sender != mac {
 				return false, nil
 			}
 			heard = true
 		}
 		return heard, nil
 	}
+}
+
+// source is the address that a MAC has advertised from.
+func (s *speakers) source(mac [6]byte) netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[mac].Src
+}
+
+// macs are those of a segment with tandem as its first member and FRR as its second.
+func macs(s *elect.Segment, r elect.Router) (tandem, frr [6]byte) {
+	return elect.MAC(s.Directors[0]), r.MAC()
 }
 
 const frrAdvert = 100 * time.Millisecond
@@ -65,7 +77,7 @@ const frrAdvert = 100 * time.Millisecond
 func TestFRR(t *testing.T) {
 	for _, family := range frrFamilies {
 		t.Run(family.name, func(t *testing.T) {
-			routers := []elect.Router{{VRID: elect.DefaultVRID, Addresses: []netip.Addr{family.address}}}
+			routers := []elect.Router{{VRID: elect.DefaultVRID, Addresses: family.addresses}}
 			options := func(tandem, frr int) elect.Options {
 				return elect.Options{Advert: frrAdvert, Routers: routers, IPv6: family.ipv6, Members: []elect.Member{
 					{Speaker: elect.Tandem{}, Priority: tandem}, {Speaker: elect.FRR{}, Priority: frr}}}
@@ -97,7 +109,7 @@ func listen(t *testing.T, s *elect.Segment) *speakers {
 func testTandemAboveFRR(t *testing.T, o elect.Options) {
 	_, s := prepare(t, o)
 	heard := listen(t, s)
-	tandem, frr := s.Directors[0].Addr(lab.LAN), s.Directors[1].Addr(lab.LAN)
+	tandem, frr := macs(s, o.Routers[0])
 	run := func(i int) {
 		t.Helper()
 		if _, err := s.Start(i); err != nil {
@@ -132,7 +144,7 @@ func testTandemAboveFRR(t *testing.T, o elect.Options) {
 func testFRRAboveTandem(t *testing.T, o elect.Options) {
 	_, s := prepare(t, o)
 	heard := listen(t, s)
-	tandem, frr := s.Directors[0].Addr(lab.LAN), s.Directors[1].Addr(lab.LAN)
+	tandem, frr := macs(s, o.Routers[0])
 	run := func(i int) {
 		t.Helper()
 		if _, err := s.Start(i); err != nil {
@@ -149,7 +161,8 @@ func testFRRAboveTandem(t *testing.T, o elect.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := snap.Routers[0]; r.Peer == nil || r.Peer.Address != frr || r.Peer.Priority != 200 || len(r.Remarks) > 0 || len(snap.Drops) > 0 {
+	peer := heard.source(frr)
+	if r := snap.Routers[0]; r.Peer == nil || r.Peer.Address != peer || r.Peer.Priority != 200 || len(r.Remarks) > 0 || len(snap.Drops) > 0 {
 		t.Errorf("tandem hears %+v, remarks %q, drops %+v", r.Peer, r.Remarks, snap.Drops)
 	}
 
@@ -158,8 +171,8 @@ func testFRRAboveTandem(t *testing.T, o elect.Options) {
 		signal syscall.Signal
 		cause  string
 	}{
-		{"goodbye", syscall.SIGTERM, frr.String() + " released the role"},
-		{"death", syscall.SIGKILL, frr.String() + " was silent for "},
+		{"goodbye", syscall.SIGTERM, peer.String() + " released the role"},
+		{"death", syscall.SIGKILL, peer.String() + " was silent for "},
 	} {
 		begin := time.Now()
 		if err := s.Daemon(1).Signal(end.signal); err != nil {
@@ -198,5 +211,5 @@ func TestFRRChecksum(t *testing.T) {
 	if err := s.Daemon(0).Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, s, "FRR hears tandem and yields", heard.alone(s.Directors[0].Addr(lab.LAN)))
+	eventually(t, s, "FRR hears tandem and yields", heard.alone(elect.MAC(s.Directors[0])))
 }
