@@ -143,3 +143,10 @@ func profile(cfg *configs.Config) []ipvsctl.Sysctl {
 
 // errNoSegment says that an interface was never opened.
 var errNoSegment = errors.New("the interface is not open")
+
+// forwardsIPv6 says whether the kernel answers neighbours as a router on an
+// interface. Without IPv6 it does not.
+func forwardsIPv6(interfaceName string) bool {
+	v, err := sysctl.Get("net/ipv6/conf/" + interfaceName + "/forwarding")
+	return err == nil && v != "0"
+}

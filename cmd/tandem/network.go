@@ -58,10 +58,10 @@ type network struct {
 
 // segment is one interface.
 type segment struct {
-	name     string
-	conn     *wire.Conn // nil: no advertisements here
-	arp      *wire.Announcer
-	repeater *wire.Repeater
+	name      string
+	conn      *wire.Conn // nil: no advertisements here
+	announcer *wire.Announcer
+	repeater  *wire.Repeater
 
 	// elections are by VRID. They have no lock: the thread of the elections reads them.
 	elections [256]atomic.Pointer[election]
@@ -113,7 +113,7 @@ func preferElections(log *slog.Logger) {
 	}
 }
 
-// attach says who is told of link changes and ARP conflicts.
+// attach says who is told of link changes and conflicts.
 func (n *network) attach(d *director.Director) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -175,7 +175,7 @@ func (n *network) close() {
 		if s.conn != nil {
 			s.conn.Close()
 		}
-		s.arp.Close()
+		s.announcer.Close()
 	}
 	n.poller.Close()
 }
@@ -277,7 +277,7 @@ func (n *network) probe(ctx context.Context, name string, ip netip.Addr) (net.Ha
 	if err != nil {
 		return nil, err
 	}
-	return s.arp.Probe(ctx, ip)
+	return s.announcer.Probe(ctx, ip)
 }
 
 // Announce announces addresses now and again as long as they are held.
@@ -296,7 +296,7 @@ func (n *network) Defend(a configs.VirtualAddress) error {
 	if err != nil {
 		return err
 	}
-	return s.arp.Announce(a.Prefix.Addr())
+	return s.announcer.Announce(a.Prefix.Addr())
 }
 
 func (n *network) segment(name string) (*segment, error) {
@@ -339,22 +339,23 @@ func (n *network) open(name string, adverts bool) (*segment, error) {
 }
 
 func (n *network) openSegment(name string) (*segment, error) {
-	arp, err := wire.NewAnnouncer(name, func(err error) {
-		n.log.Warn("ARP", "interface", name, "usable", err == nil, "err", err)
+	announcer, err := wire.NewAnnouncer(name, wire.AnnouncerOptions{
+		Report: func(err error) { n.log.Warn("neighbours", "interface", name, "usable", err == nil, "err", err) },
+		Router: func() bool { return forwardsIPv6(name) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{name: name, arp: arp}
+	s := &segment{name: name, announcer: announcer}
 	s.repeater = wire.NewRepeater(
-		arp.Announce,
+		announcer.Announce,
 		func(ip netip.Addr) wire.Standing { return n.standing(name, ip) },
 		func(ip netip.Addr, err error) {
 			n.log.Warn("address was not announced", "address", ip, "interface", name, "err", err)
 		})
 	n.goRun("announcements on "+name, s.repeater.Run)
-	n.goRun("ARP on "+name, func(ctx context.Context) error {
-		return arp.Watch(ctx, func(c wire.Conflict) {
+	n.goRun("neighbours on "+name, func(ctx context.Context) error {
+		return announcer.Watch(ctx, func(c wire.Conflict) {
 			n.tell(func(d *director.Director) { d.AddressClaimed(c.At, c.IP, name, c.MAC.String()) })
 		})
 	})
@@ -486,7 +487,7 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 	n.mu.Unlock()
 	watched := slices.Collect(maps.Keys(virtual))
 	for _, s := range carriers {
-		s.arp.SetWatched(watched...)
+		s.announcer.SetWatched(watched...)
 	}
 	n.mu.Lock()
 	n.routers = routers

@@ -147,7 +147,7 @@ func askFrom(t *testing.T, ns netns.NsHandle) func() func(netip.Addr) bool {
 				return
 			}
 			setUp(t, "eth0")
-			a, err := wire.NewAnnouncer("eth0", nil)
+			a, err := wire.NewAnnouncer("eth0", wire.AnnouncerOptions{})
 			if err != nil {
 				t.Error(err)
 				return
