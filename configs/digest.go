@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,7 +31,7 @@ func (c *Config) sorted() *Config {
 	s.Routers = sortedBy(c.Routers, func(a, b VirtualRouter) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.Routers {
 		r := &s.Routers[i]
-		r.Addresses = sortedBy(r.Addresses, func(a, b VirtualAddress) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+		r.Addresses = r.sortedAddresses()
 		r.Track = sortedBy(r.Track, func(a, b Track) int { return strings.Compare(a.String(), b.String()) })
 	}
 	s.Services = sortedBy(c.Services, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
@@ -41,6 +42,23 @@ func (c *Config) sorted() *Config {
 		service.Servers = sortedBy(service.Servers, func(a, b Server) int { return a.Address.Compare(b.Address) })
 	}
 	return &s
+}
+
+// sortedAddresses is sorted but for the first that an IPv6 router advertises, whose
+// place is its own (RFC 9568, section 5.2.9).
+func (r VirtualRouter) sortedAddresses() []VirtualAddress {
+	own := r.advertised()
+	return sortedBy(r.Addresses, func(a, b VirtualAddress) int {
+		if first := func(v VirtualAddress) bool {
+			return r.IPv6() && v.Interface == r.Interface && v.Prefix.Addr() == own[0]
+		}; first(a) != first(b) {
+			if first(a) {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), strings.Compare(a.Interface, b.Interface))
+	})
 }
 
 // sortedBy returns a sorted copy that is never nil, for JSON tells nil from
