@@ -82,7 +82,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 			continue
 		}
 		r.cfg = rc
-		r.gate.SetConfig(rc, d.ownAddress(cfg), trackedServices(cfg, rc))
+		r.gate.SetConfig(rc, d.ownAddress(cfg, rc), trackedServices(cfg, rc))
 	}
 }
 

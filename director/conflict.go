@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Conflict is another host that claims, by ARP, a virtual IP that we hold.
+// Conflict is another host that claims, by ARP or neighbour discovery, a virtual IP that we hold.
 type Conflict struct {
 	Address   netip.Addr `json:"address"`
 	Interface string     `json:"interface"`

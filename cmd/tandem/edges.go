@@ -36,7 +36,8 @@ func (a addresses) Remove(v configs.VirtualAddress) error { return a.h.Remove(ne
 
 // syncMaxLen makes the kernel send each connection in a datagram of its own, so
 // that the backup trails by one connection and not by a part-filled buffer,
-// which would wait for two seconds. It is the header and one IPv4 entry.
+// which would wait for two seconds. It is the header and one IPv4 entry; the buffer
+// for an IPv6 entry, which is larger, is made as large as that.
 const syncMaxLen = 8 + 36
 
 // syncDaemons are the kernel's connection-sync daemons as the director wants

@@ -57,10 +57,10 @@ func richSnapshot() director.Snapshot {
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
 			},
 			{
-				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
+				Name: "dns", VRID: 53, Interface: "eth2", IPv6: true, State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
 				Fault:     "interface eth2 is down or has no carrier; file /etc/tandem/maintenance: holds 1",
 				Track:     []director.TrackStatus{{Thing: "file /etc/tandem/maintenance", State: "failed", Fault: true, Reason: "holds 1", Since: ago(20 * time.Millisecond)}},
-				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2"}},
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("2001:db8:2::53/128"), Interface: "eth2"}},
 			},
 		},
 		Services: []director.ServiceStatus{
@@ -68,13 +68,13 @@ func richSnapshot() director.Snapshot {
 				Name: "http", Protocol: "tcp", Address: netip.MustParseAddrPort("10.0.0.100:80"), Scheduler: "wlc", Forwarding: "direct", InKernel: true,
 				Servers: []director.ServerStatus{up, down, fresh},
 			},
-			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("10.2.0.53:53"), Scheduler: "mh", Forwarding: "masquerade"},
+			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("[2001:db8:2::53]:53"), Scheduler: "mh", Forwarding: "masquerade"},
 		},
 		Foreign:   []string{"tcp 10.0.0.7:25", "udp 10.0.0.7:69"},
 		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
 		Conflicts: []director.Conflict{{Address: netip.MustParseAddr("10.0.0.100"), Interface: "eth0", MAC: "02:00:00:00:00:66", Count: 3, Last: ago(4 * time.Second)}},
 		Repairs:   director.RepairStatus{Addresses: 1, Table: 2},
-		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", Reason: "unknown-vrid", Packets: 3}},
+		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", IPv6: true, Reason: "unknown-vrid", Packets: 3}},
 		Problems:  []string{"the last reload was refused, the older configuration runs: /etc/tandem/tandem.toml:3: no"},
 	}
 }
