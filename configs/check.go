@@ -16,6 +16,7 @@ func check(c *Config, top place) {
 	checkDirectors(c.Directors, top.key("pair").key("director"))
 	routers := top.key("virtual_router")
 	checkRouters(c, routers)
+	checkSources(c, top.key("pair").key("director"))
 	vips := c.checkAddresses(routers)
 	checkServices(c, top.key("service"), vips)
 	checkTracks(c, routers)
@@ -47,6 +48,7 @@ func checkDirectors(directors []Director, p place) {
 	for i, d := range directors {
 		names.unique(d.Name, p.index(i).key("name"), "give each director its own name")
 		addresses.unique(d.Address, p.index(i).key("address"), "give each director its own address")
+		addresses.unique(d.Address6, p.index(i).key("address6"), "give each director its own address")
 	}
 }
 
@@ -56,19 +58,24 @@ func checkRouters(c *Config, p place) {
 	}
 	type group struct {
 		Interface string
+		IPv6      bool
 		VRID      uint8
 	}
 	names, vrids := first[string]{}, map[group]place{}
 	for i, r := range c.Routers {
 		names.unique(r.Name, p.index(i).key("name"), "give each virtual router its own name")
-		at, g := p.index(i).key("vrid"), group{r.Interface, r.VRID}
-		if other, ok := vrids[g]; ok && g.VRID != 0 && g.Interface != "" {
+		at, g := p.index(i).key("vrid"), group{r.Interface, r.IPv6(), r.VRID}
+		other, ok := vrids[g]
+		switch {
+		case g.VRID == 0 || g.Interface == "" || len(r.advertised()) == 0: // reported already
+		case ok:
 			at.fail(fmt.Sprintf("%d on %s is also %s in line %d", r.VRID, r.Interface, other.path, other.line),
 				"give each virtual router of an interface its own VRID")
-		} else {
+		default:
 			vrids[g] = at
 		}
 		checkOwners(c.Directors, r, p.index(i))
+		checkFamily(r, p.index(i))
 	}
 }
 
@@ -93,9 +100,9 @@ func checkOwners(directors []Director, r VirtualRouter, p place) {
 func (c *Config) checkAddresses(p place) map[netip.Addr]*VirtualRouter {
 	directors := make(map[netip.Addr]string)
 	for _, d := range c.Directors {
-		directors[d.Address] = d.Name
+		directors[d.Address], directors[d.Address6] = d.Name, d.Name
 	}
-	vips, seen := make(map[netip.Addr]*VirtualRouter), first[netip.Addr]{}
+	vips, seen, local := make(map[netip.Addr]*VirtualRouter), first[netip.Addr]{}, make(map[string]first[netip.Addr])
 	for i := range c.Routers {
 		r, list := &c.Routers[i], p.index(i).key("addresses")
 		if len(r.Addresses) > maxAddresses {
@@ -108,7 +115,13 @@ func (c *Config) checkAddresses(p place) map[netip.Addr]*VirtualRouter {
 				"put one address there, or write interface = the one that the addresses are on")
 		}
 		for j, a := range r.Addresses {
-			ip := a.Prefix.Addr()
+			ip, seen := a.Prefix.Addr(), seen
+			if ip.Is6() && ip.IsLinkLocalUnicast() { // another interface may have it, too
+				if local[a.Interface] == nil {
+					local[a.Interface] = first[netip.Addr]{}
+				}
+				seen = local[a.Interface]
+			}
 			seen.unique(ip, list.index(j), "an address belongs to one virtual router; remove it from one place")
 			if name, ok := directors[ip]; ok && ip.IsValid() {
 				list.index(j).fail(fmt.Sprintf("%s is the own address of director %s", ip, name),
@@ -134,6 +147,9 @@ func checkServices(c *Config, p place, vips map[netip.Addr]*VirtualRouter) {
 				continue
 			}
 			k, vp := key{v, s.Protocol}, at.key("virtual").index(j)
+			if one := s.Virtual[0].Addr(); one.IsValid() && one.Is4() != v.Addr().Is4() {
+				vp.fail(fmt.Sprintf("%s is %s beside %s: a service has one family", v.Addr(), familyOf(v.Addr()), one), "make a service for each family")
+			}
 			if other, ok := keys[k]; ok {
 				vp.fail(fmt.Sprintf("%s %s is also %s in line %d", s.Protocol, v, other.path, other.line),
 					"remove it from one of them")
@@ -168,7 +184,7 @@ func checkPorts(s Service, p place) {
 		if server.Address.IsValid() && server.Address.Port() != port {
 			p.key("server").index(j).key("address").fail(
 				fmt.Sprintf("port %d is not the service's port %d: direct forwarding keeps the port", server.Address.Port(), port),
-				fmt.Sprintf(`write "%s:%d", or forwarding = "masquerade"`, server.Address.Addr(), port))
+				fmt.Sprintf(`write "%s", or forwarding = "masquerade"`, netip.AddrPortFrom(server.Address.Addr(), port)))
 		}
 	}
 }
@@ -184,8 +200,8 @@ func checkServers(s Service, p place, vips map[netip.Addr]*VirtualRouter) {
 			continue
 		}
 		seen.unique(server.Address, at, "remove one of the two; a larger share is a larger weight")
-		if !ip.Is4() {
-			at.fail(fmt.Sprintf("%s is IPv6 and the service is IPv4", ip), "write the server's IPv4 address")
+		if v := s.virtualFamily(); v != "" && v != familyOf(ip) {
+			at.fail(fmt.Sprintf("%s is %s and the service is %s", ip, familyOf(ip), v), fmt.Sprintf("write the server's %s address", v))
 		}
 		if vips[ip] != nil {
 			at.fail(fmt.Sprintf("%s is a virtual address of router %s", ip, vips[ip].Name),

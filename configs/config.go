@@ -24,7 +24,8 @@ type Config struct {
 // Director is one member of the pair.
 type Director struct {
 	Name     string
-	Address  netip.Addr // IPv4; no virtual address
+	Address  netip.Addr // IPv4; no virtual address; valid unless Address6 is
+	Address6 netip.Addr // IPv6 link-local; no virtual address; valid if an IPv6 router has transport unicast
 	Priority uint8      // 1-255, default of its virtual routers
 }
 
@@ -47,12 +48,12 @@ type ConnectionSync struct {
 // VirtualRouter is one [[virtual_router]] (RFC 9568).
 type VirtualRouter struct {
 	Name           string
-	VRID           uint8            // 1-255, unique on Interface
+	VRID           uint8            // 1-255, unique on Interface among the routers of a family, see IPv6
 	Interface      string           // adverts leave here
 	Priority       map[string]uint8 // by director name, complete; 1-255, with one 255 at most
 	Transport      string           // "multicast", or "unicast": to the other directors' addresses
 	Version        uint8            // of VRRP: 3 or 2
-	Checksum       string           // "pseudo-header" or "rfc9568"; only with version 3, else empty
+	Checksum       string           // "pseudo-header" or "rfc9568"; only with version 3 over IPv4, else empty
 	AuthPass       Secret           // printable ASCII, of which the first 8 count; only with version 2, and empty for none
 	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds; with version 2 1 s to 255 s in whole seconds
 	Failback       string           // "immediate", "delay" or "never"
@@ -60,7 +61,7 @@ type VirtualRouter struct {
 	StartupDelay   time.Duration    // 0 to 10 min in whole milliseconds, from the start of the process
 	AddressLease   time.Duration    // whole seconds from 2 s to 1 h; 0: off
 	Auth           Auth             // the same for all, but for Window
-	Addresses      []RouterAddress  // 1 to 255; no address is in two routers
+	Addresses      []RouterAddress  // 1 to 255; no address is in two routers. Those on Interface, one at least, are of one family, and the first of IPv6 is link-local
 	Accept         bool             // packets to the addresses; true if a service is at one (RFC 9568, section 6.1: Accept_Mode)
 	Group          string           // the routers of a group move together; empty: alone
 	Track          []Track          // at most 64, none twice; weights only without priority 255 and failback "never"
@@ -110,14 +111,14 @@ type AddressOptions struct {
 // VirtualAddress is an address that moves with its virtual router. It identifies
 // the address.
 type VirtualAddress struct {
-	Prefix    netip.Prefix // IPv4 address and prefix length, not masked
+	Prefix    netip.Prefix // address and prefix length, not masked
 	Interface string       // the router's, unless the file names another
 }
 
 // Service is one [[service]]. It becomes one IPVS service per Virtual address.
 type Service struct {
 	Name        string
-	Virtual     []netip.AddrPort // at least one; addresses of routers; no two services share one of a protocol
+	Virtual     []netip.AddrPort // at least one, of one family; addresses of routers; no two services share one of a protocol
 	Protocol    string           // tcp, udp or sctp
 	Scheduler   string           // without the ip_vs_ prefix: rr, wlc, mh …
 	Flags       []string         // sh-port, sh-fallback, mh-port, mh-fallback, ops; only what fits Scheduler and Protocol
@@ -125,7 +126,7 @@ type Service struct {
 	Persistence time.Duration    // whole seconds up to 31 days; 0: none
 	OnFailure   string           // "remove" or "quiesce" (weight 0)
 	Check       Check
-	Servers     []Server // at least one, with different addresses
+	Servers     []Server // at least one, with different addresses, of the family of Virtual
 }
 
 // Check is a [service.check].

@@ -93,7 +93,7 @@ func TestWarnings(t *testing.T) {
 		{"long password", routerKey, routerKey + "\nversion = 2\nauth_pass = \"123456789\"", "virtual_router web: version 2 sends only the first 8 characters of auth_pass; write those, as every other router does"},
 		{"timeout", serviceKey, serviceKey + "check.timeout = \"2s\"\n", "service http: check.timeout 2s is above check.interval 1s, so a failure is noticed late; write a timeout below the interval"},
 		{"udp", serviceKey, serviceKey + "protocol = \"udp\"\n", "service http: the check speaks TCP to the servers' udp ports; write check.port, a TCP port whose answer tells that the server is well"},
-		{"no inside", serviceKey, serviceKey + "forwarding = \"masquerade\"\n", `service http: router web has no address on another interface, where the servers' answers could come back; add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`},
+		{"no inside", serviceKey, serviceKey + "forwarding = \"masquerade\"\n", `service http: router web has no IPv4 address on another interface, where the servers' answers could come back; add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`},
 		{"director as server", "10.77.0.12:80", "10.77.0.2:80", "service http: server 10.77.0.2:80 is director lb2, and both directors hold the IPVS table: packets can go round in circles; use a server of its own"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

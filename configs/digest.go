@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -31,7 +32,7 @@ func (c *Config) sorted() *Config {
 	s.Routers = sortedBy(c.Routers, func(a, b VirtualRouter) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.Routers {
 		r := &s.Routers[i]
-		r.Addresses = sortedBy(r.Addresses, func(a, b RouterAddress) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+		r.Addresses = r.sortedAddresses()
 		r.Track = sortedBy(r.Track, func(a, b Track) int { return strings.Compare(a.String(), b.String()) })
 		r.Routes = sortedBy(r.Routes, func(a, b Route) int { return strings.Compare(a.String(), b.String()) })
 		r.Rules = sortedBy(r.Rules, func(a, b Rule) int { return strings.Compare(a.String(), b.String()) })
@@ -48,6 +49,23 @@ func (c *Config) sorted() *Config {
 		s.Hooks[i].Events = sortedBy(s.Hooks[i].Events, strings.Compare)
 	}
 	return &s
+}
+
+// sortedAddresses is sorted but for the first that an IPv6 router advertises, whose
+// place is its own (RFC 9568, section 5.2.9).
+func (r VirtualRouter) sortedAddresses() []RouterAddress {
+	own := r.advertised()
+	return sortedBy(r.Addresses, func(a, b RouterAddress) int {
+		if first := func(v RouterAddress) bool {
+			return r.IPv6() && v.Interface == r.Interface && v.Prefix.Addr() == own[0]
+		}; first(a) != first(b) {
+			if first(a) {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), strings.Compare(a.Interface, b.Interface))
+	})
 }
 
 // sortedBy returns a sorted copy that is never nil, for JSON tells nil from

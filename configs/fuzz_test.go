@@ -85,7 +85,7 @@ func checkConfig(t *testing.T, c *Config) {
 	if len(c.Directors) < 2 || len(c.Routers) < 1 {
 		t.Fatalf("%d directors, %d routers", len(c.Directors), len(c.Routers))
 	}
-	vips := make(map[netip.Addr]bool)
+	vips, locals := make(map[netip.Addr]bool), make(map[VirtualAddress]bool)
 	for _, r := range c.Routers {
 		if len(r.Priority) != len(c.Directors) || slices.Contains(slices.Collect(maps.Values(r.Priority)), 0) {
 			t.Errorf("priorities %v", r.Priority)
@@ -100,7 +100,8 @@ func checkConfig(t *testing.T, c *Config) {
 		if least, most, step := intervals(r.Version); r.AdvertInterval < least || r.AdvertInterval > most || r.AdvertInterval%step != 0 {
 			t.Errorf("interval %v of version %d", r.AdvertInterval, r.Version)
 		}
-		if (r.Version == 3) != (r.Checksum != "") || r.AuthPass != "" && (r.Version == 3 || r.Auth.Mode != "off") {
+		checkAdvertised(t, r)
+		if (r.Version == 3 && !r.IPv6()) != (r.Checksum != "") || r.AuthPass != "" && (r.Version == 3 || r.Auth.Mode != "off") {
 			t.Errorf("router %+v", r)
 		}
 		for _, track := range r.Track {
@@ -112,10 +113,13 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("startup delay %v", r.StartupDelay)
 		}
 		for _, a := range r.Addresses {
-			if !a.Prefix.IsValid() || a.Interface == "" || vips[a.Prefix.Addr()] {
+			ip := a.Prefix.Addr()
+			local := VirtualAddress{netip.PrefixFrom(ip, 128), a.Interface}
+			switch known := ip.Is6() && ip.IsLinkLocalUnicast(); {
+			case !a.Prefix.IsValid() || a.Interface == "", known && locals[local], !known && vips[ip]:
 				t.Errorf("address %+v", a)
 			}
-			vips[a.Prefix.Addr()] = true
+			vips[ip], locals[local] = true, true
 		}
 	}
 	for _, h := range c.Hooks {
@@ -131,15 +135,32 @@ func checkConfig(t *testing.T, c *Config) {
 			checkRequest(t, s.Check)
 		}
 		for _, v := range s.Virtual {
-			if !vips[v.Addr()] || v.Port() == 0 {
+			if !vips[v.Addr()] || v.Port() == 0 || v.Addr().Is4() != s.Virtual[0].Addr().Is4() {
 				t.Errorf("virtual %s", v)
 			}
 		}
 		for _, server := range s.Servers {
-			if vips[server.Address.Addr()] || server.Address.Port() == 0 || server.Weight < 0 {
+			if ip := server.Address.Addr(); vips[ip] || server.Address.Port() == 0 || server.Weight < 0 || ip.Is4() != s.Virtual[0].Addr().Is4() {
 				t.Errorf("server %+v", server)
 			}
 		}
+	}
+}
+
+// checkAdvertised checks that an advert of r can be sent.
+func checkAdvertised(t *testing.T, r VirtualRouter) {
+	t.Helper()
+	own := r.advertised()
+	if len(own) == 0 {
+		t.Fatalf("nothing to advertise in %+v", r)
+	}
+	for _, ip := range own {
+		if ip.Is4() == r.IPv6() || ip.Zone() != "" {
+			t.Errorf("%s in %v", ip, own)
+		}
+	}
+	if r.IPv6() && (r.Version != 3 || !own[0].IsLinkLocalUnicast()) {
+		t.Errorf("IPv6 router %+v", r)
 	}
 }
 

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -95,12 +96,18 @@ func (c *Config) readPair(t *table) {
 		directors = directors[:min(n, maxDirectors)] // each router has a priority for each
 	}
 	for _, dt := range directors {
-		c.Directors = append(c.Directors, Director{
+		d := Director{
 			Name:     need(dt, "name", `"lb1"`, name),
-			Address:  need(dt, "address", `"10.77.0.1"`, address),
+			Address6: read(dt, "address6", netip.Addr{}, linkLocal),
 			Priority: read(dt, "priority", defaultPriority, whole[uint8](1, 255)),
-		})
+		}
+		if dt.has("address6") {
+			d.Address = read(dt, "address", netip.Addr{}, address)
+		} else {
+			d.Address = need(dt, "address", `"10.77.0.1"`, address)
+		}
 		dt.done()
+		c.Directors = append(c.Directors, d)
 	}
 	t.done()
 }
@@ -191,6 +198,9 @@ func (c *Config) readRouter(t *table, r VirtualRouter) VirtualRouter {
 		r.Addresses = append(r.Addresses, readAddress(e, r.Interface))
 	}
 	r.Accept = read(t, "accept", true, boolean)
+	if r.IPv6() {
+		r.Checksum = ""
+	}
 	for _, tt := range t.tables("track") {
 		r.Track = append(r.Track, readTrack(tt))
 	}

@@ -19,7 +19,7 @@ func readService(t *table) Service {
 		OnFailure:   read(t, "on_failure", "remove", oneOf("remove", "quiesce")),
 	}
 	for _, e := range t.needList("virtual", `["10.77.0.100:80"]`) {
-		a, _ := virtualEndpoint(e)
+		a, _ := endpoint(e)
 		s.Virtual = append(s.Virtual, a)
 	}
 	s.Flags = readFlags(t, s)

@@ -180,7 +180,7 @@ func address(e element) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	if !a.Is4() {
-		e.refuse("an IPv4 address", "this version speaks VRRP over IPv4 only")
+		e.refuse("an IPv4 address", "write it as address6, if it is the one that IPv6 adverts are sent from")
 		return netip.Addr{}, false
 	}
 	return a, e.usable(a)
@@ -201,17 +201,28 @@ func endpoint(e element) (netip.AddrPort, bool) {
 		e.refuse("an address and port", fmt.Sprintf("write for example %q", example))
 		return netip.AddrPort{}, false
 	}
-	return a, e.usable(a.Addr())
-}
-
-// virtualEndpoint accepts the address and port of a service.
-func virtualEndpoint(e element) (netip.AddrPort, bool) {
-	a, ok := endpoint(e)
-	if ok && !a.Addr().Is4() {
-		e.refuse("served", "this version has IPv4 virtual addresses only, because it does not speak VRRP over IPv6")
+	if !e.usable(a.Addr()) {
 		return netip.AddrPort{}, false
 	}
-	return a, ok
+	if a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() {
+		e.fail(describe(s)+" is a link-local address, which IPVS does not know on which interface to find", "write a global address")
+		return netip.AddrPort{}, false
+	}
+	return a, true
+}
+
+// linkLocal accepts the address that a director sends its IPv6 adverts from.
+func linkLocal(e element) (netip.Addr, bool) {
+	s, ok := text(e)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || !a.Is6() || a.Is4In6() || !a.IsLinkLocalUnicast() {
+		e.refuse("an IPv6 link-local address", `write that of the interface, for example "fe80::1"; adverts are sent from no other`)
+		return netip.Addr{}, false
+	}
+	return a, e.usable(a)
 }
 
 // prefix accepts a virtual address with its prefix length, or without: then it
@@ -230,14 +241,12 @@ func prefix(e element) (netip.Prefix, bool) {
 	switch {
 	case err != nil:
 		e.refuse("an IP address", `write for example "10.77.0.100/32"`)
-	case !p.Addr().Is4():
-		e.refuse("supported", "this version does not speak VRRP over IPv6; write an IPv4 address")
 	case p.Bits() == 0:
-		e.refuse("in range", "write a prefix length from 1 to 32")
-	case p.Bits() < 31 && p.Addr() == p.Masked().Addr():
+		e.refuse("in range", fmt.Sprintf("write a prefix length from 1 to %d", p.Addr().BitLen()))
+	case p.Bits() < p.Addr().BitLen()-1 && p.Addr() == p.Masked().Addr() && !p.Addr().IsUnspecified():
 		e.refuse("the address of a host but of the network", fmt.Sprintf("write for example %q", netip.PrefixFrom(p.Addr().Next(), p.Bits())))
-	default:
-		return p, e.usable(p.Addr())
+	case e.usable(p.Addr()):
+		return p, true
 	}
 	return netip.Prefix{}, false
 }

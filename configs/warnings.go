@@ -99,8 +99,12 @@ func (c *Config) serviceWarnings(s Service, vips map[netip.Addr]int) []Warning {
 	for _, v := range s.Virtual {
 		i, ok := vips[v.Addr()]
 		if s.Forwarding == "masquerade" && ok && !hasInside(c.Routers[i], v.Addr()) {
-			warn(fmt.Sprintf("router %s has no address on another interface, where the servers' answers could come back", c.Routers[i].Name),
-				`add the servers' gateway, for example { address = "10.88.0.254/24", interface = "eth1" }`)
+			example := "10.88.0.254/24"
+			if v.Addr().Is6() {
+				example = "2001:db8:88::254/64"
+			}
+			warn(fmt.Sprintf("router %s has no %s address on another interface, where the servers' answers could come back", c.Routers[i].Name, familyOf(v.Addr())),
+				fmt.Sprintf(`add the servers' gateway, for example { address = %q, interface = "eth1" }`, example))
 			break
 		}
 	}
@@ -115,7 +119,8 @@ func (c *Config) serviceWarnings(s Service, vips map[netip.Addr]int) []Warning {
 	return list
 }
 
-// hasInside reports whether r holds an address on another interface than vip's.
+// hasInside reports whether r holds an address of vip's family on another interface
+// than vip's.
 func hasInside(r VirtualRouter, vip netip.Addr) bool {
 	var outside string
 	for _, a := range r.Addresses {
@@ -124,7 +129,7 @@ func hasInside(r VirtualRouter, vip netip.Addr) bool {
 		}
 	}
 	for _, a := range r.Addresses {
-		if a.Interface != outside {
+		if a.Interface != outside && a.Prefix.Addr().Is4() == vip.Is4() {
 			return true
 		}
 	}

@@ -90,7 +90,7 @@ func (d *Director) adopt(cfg *configs.Config, gone, made map[RouterID]*router) {
 		if old != rc.Name {
 			tellRenamed(d.o.Events, r, old)
 		}
-		r.gate.SetConfig(rc, d.ownAddress(cfg), trackedServices(cfg, rc))
+		r.gate.SetConfig(rc, d.ownAddress(cfg, rc), trackedServices(cfg, rc))
 	}
 }
 

@@ -121,7 +121,7 @@ address_lease = "off"
 addresses = ["10.0.0.103"]
 `)))
 			if tt.op == "remove " {
-				d.active(t, RouterID{"eth0", 53})
+				d.active(t, RouterID{Interface: "eth0", VRID: 53})
 			}
 			w.fail(tt.op, true)
 			w.fail("stop ", tt.op == "stop backup")
@@ -251,7 +251,7 @@ addresses = ["10.0.0.162"]
 		after(sec(1))
 		w.wantHeld(vipWeb, vip("10.0.0.101/32", "eth0"))
 		wantText(t, "service", w.weights("10.0.0.100:80"), "absent")
-		if got := d.election(t, RouterID{"eth0", 62}).Status().Role.State; got != vrrp.Backup {
+		if got := d.election(t, RouterID{Interface: "eth0", VRID: 62}).Status().Role.State; got != vrrp.Backup {
 			t.Errorf("the new router is %v", got)
 		}
 		wantList(t, "ledger", w.ledger.Addresses, vipWeb, vip("10.0.0.101/32", "eth0"), vipTwo, vipInside)

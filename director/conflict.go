@@ -8,7 +8,7 @@ import (
 	"tandem/internal/events"
 )
 
-// Conflict is another host that claims, by ARP, a virtual IP that we hold.
+// Conflict is another host that claims, by ARP or neighbour discovery, a virtual IP that we hold.
 type Conflict struct {
 	Address   netip.Addr `json:"address"`
 	Interface string     `json:"interface"`

@@ -44,7 +44,7 @@ func TestDesiredAddresses(t *testing.T) {
 		},
 		{
 			name:  "a router of another VRID is not asked",
-			roles: map[RouterID]vrrp.Role{{"eth0", 53}: active},
+			roles: map[RouterID]vrrp.Role{{Interface: "eth0", VRID: 53}: active},
 			drop:  []configs.VirtualAddress{vipWeb, vipTwo, vipInside},
 		},
 	} {
@@ -330,7 +330,7 @@ func TestLinkFault(t *testing.T) {
 	r.Transport = "unicast"
 	wantText(t, "the own address by unicast", linkFault(r, ip("10.0.0.1"), links), "")
 	wantText(t, "another address by unicast", linkFault(r, ip("10.0.0.9"), links),
-		"interface eth0 sends advertisements from its first address 10.0.0.1, and by unicast the peers accept them only from 10.0.0.9, the address of this director in the configuration")
+		"interface eth0 sends advertisements from its address 10.0.0.1, and by unicast the peers accept them only from 10.0.0.9, the address of this director in the configuration")
 }
 
 func TestProfileInput(t *testing.T) {

@@ -112,7 +112,7 @@ func (d *Director) makeRouters(cfg *configs.Config, missing []configs.VirtualRou
 }
 
 func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*router, error) {
-	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg), d.groups, d.o)
+	id, g := idOf(rc), newGate(rc, d.ownAddress(cfg, rc), d.groups, d.o)
 	g.services, g.started = trackedServices(cfg, rc), d.started
 	told, rivals := telling{gate: g, log: d.o.Events}, rivals{gate: g, log: d.o.Events}
 	election, err := d.o.NewElection(rc, electionConfig(rc, d.o.Node), ElectionEvents{
@@ -135,9 +135,10 @@ func (d *Director) makeRouter(cfg *configs.Config, rc configs.VirtualRouter) (*r
 	return &router{cfg: rc, election: election, gate: g}, nil
 }
 
-// ownAddress is this director's address in a configuration that has it.
-func (d *Director) ownAddress(cfg *configs.Config) netip.Addr {
-	return must(cfg.Director(d.o.Node)).Address
+// ownAddress is where a configuration that has this director says that its adverts
+// of a router come from; invalid if it does not say.
+func (d *Director) ownAddress(cfg *configs.Config, rc configs.VirtualRouter) netip.Addr {
+	return must(cfg.Director(d.o.Node)).AdvertAddress(rc)
 }
 
 func closeAll(routers map[RouterID]*router) {

@@ -362,7 +362,7 @@ func TestSnapshot(t *testing.T) {
 
 		wantText(t, "node and pair", s.Node+" "+s.Pair, "lb1 tandem")
 		wantList(t, "foreign", s.Foreign, "tcp 10.0.0.7:25")
-		wantList(t, "drops", s.Drops, DropStatus{"eth0", "bad-ttl", 7})
+		wantList(t, "drops", s.Drops, DropStatus{Interface: "eth0", Reason: "bad-ttl", Packets: 7})
 		wantList(t, "problems", s.Problems, "injected", "the last reload was refused, the older configuration runs: line 1; line 2")
 		web, two := s.Routers[0], s.Routers[1]
 		wantList(t, "addresses", slices.Concat(web.Addresses, two.Addresses),

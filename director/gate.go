@@ -213,7 +213,7 @@ func (g *gate) look(ctx context.Context) time.Duration {
 		g.shut(cfg, others, true)
 		return gateResync
 	}
-	primary := links[cfg.Interface].Primary
+	primary := links[cfg.Interface].source(cfg)
 	if g.primary.IsValid() {
 		if g.primary != primary {
 			g.open(primary)
@@ -340,11 +340,15 @@ func linkFault(cfg configs.VirtualRouter, own netip.Addr, links map[string]Link)
 			faults = append(faults, fmt.Sprintf("interface %s does not exist", n))
 		case !l.Up:
 			faults = append(faults, fmt.Sprintf("interface %s is down or has no carrier", n))
-		case n == cfg.Interface && !l.Primary.IsValid():
-			faults = append(faults, fmt.Sprintf("interface %s has no IPv4 address of its own to send advertisements from", n))
-		case n == cfg.Interface && cfg.Transport == "unicast" && l.Primary != own:
-			faults = append(faults, fmt.Sprintf("interface %s sends advertisements from its first address %s, and by unicast the peers accept them only from %s, the address of this director in the configuration",
-				n, l.Primary, own))
+		case n == cfg.Interface && !l.source(cfg).IsValid():
+			kind := "IPv4"
+			if cfg.IPv6() {
+				kind = "IPv6 link-local"
+			}
+			faults = append(faults, fmt.Sprintf("interface %s has no %s address of its own to send advertisements from", n, kind))
+		case n == cfg.Interface && cfg.Transport == "unicast" && l.source(cfg) != own:
+			faults = append(faults, fmt.Sprintf("interface %s sends advertisements from its address %s, and by unicast the peers accept them only from %s, the address of this director in the configuration",
+				n, l.source(cfg), own))
 		}
 	}
 	return joinFaults(faults...)

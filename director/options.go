@@ -74,8 +74,18 @@ type Announcer interface {
 
 // Link is the state of a network interface.
 type Link struct {
-	Up      bool       // administratively up, with carrier
-	Primary netip.Addr // first IPv4 address that is not a virtual one; may be invalid
+	Up       bool       // administratively up, with carrier
+	Primary  netip.Addr // first IPv4 address that is not a virtual one; may be invalid
+	Primary6 netip.Addr // IPv6 link-local address that is not a virtual one and can be used; may be invalid
+}
+
+// source is the address that the adverts of a router on this interface come from;
+// may be invalid.
+func (l Link) source(r configs.VirtualRouter) netip.Addr {
+	if r.IPv6() {
+		return l.Primary6
+	}
+	return l.Primary
 }
 
 // Table is the kernel's IPVS table.

@@ -8,17 +8,24 @@ import (
 	"tandem/vrrp"
 )
 
-// RouterID identifies a virtual router: the VRID is unique on its interface
-// (RFC 9568, section 5.2.3). The name is only for people: a router that is
-// renamed goes on, one that changes its VRID or its interface is another.
+// RouterID identifies a virtual router: the VRID is unique on its interface, for
+// each of IPv4 and IPv6 (RFC 9568, section 5.2.3). The name is only for people: a
+// router that is renamed goes on, one that changes its VRID, its interface or its
+// family is another.
 type RouterID struct {
 	Interface string
 	VRID      uint8
+	IPv6      bool
 }
 
-func (id RouterID) String() string { return fmt.Sprintf("vrid %d on %s", id.VRID, id.Interface) }
+func (id RouterID) String() string {
+	if id.IPv6 {
+		return fmt.Sprintf("vrid %d of IPv6 on %s", id.VRID, id.Interface)
+	}
+	return fmt.Sprintf("vrid %d on %s", id.VRID, id.Interface)
+}
 
-func idOf(r configs.VirtualRouter) RouterID { return RouterID{r.Interface, r.VRID} }
+func idOf(r configs.VirtualRouter) RouterID { return RouterID{r.Interface, r.VRID, r.IPv6()} }
 
 // router is a virtual router that takes part, or waits to.
 type router struct {

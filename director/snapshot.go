@@ -51,7 +51,8 @@ type RouterStatus struct {
 	Name        string          `json:"name"`
 	VRID        uint8           `json:"vrid"`
 	Interface   string          `json:"interface"`
-	State       string          `json:"state"` // init, backup, active
+	IPv6        bool            `json:"ipv6,omitempty"` // the adverts travel over IPv6
+	State       string          `json:"state"`          // init, backup, active
 	Cause       string          `json:"cause"`
 	Since       time.Time       `json:"since"`
 	Transitions uint64          `json:"became_active"`
@@ -77,6 +78,7 @@ type RouterStatus struct {
 // DropStatus counts received packets of protocol 112 that were discarded.
 type DropStatus struct {
 	Interface string `json:"interface"`
+	IPv6      bool   `json:"ipv6,omitempty"`
 	Reason    string `json:"reason"` // a vrrp.DropReason
 	Packets   uint64 `json:"packets"`
 }
@@ -255,7 +257,7 @@ func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) Syn
 
 func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualAddress]bool) RouterStatus {
 	out := RouterStatus{
-		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface,
+		Name: rc.Name, VRID: rc.VRID, Interface: rc.Interface, IPv6: rc.IPv6(),
 		Protocol: rc.Version, Transport: rc.Transport,
 		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
 	}

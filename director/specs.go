@@ -51,7 +51,10 @@ func ProfileInput(cfg *configs.Config) ipvsctl.ProfileInput {
 		}
 	}
 	for _, s := range cfg.Services {
-		in.Masquerade = in.Masquerade || s.Forwarding == ipvsctl.Masquerade.String()
+		if s.Forwarding == ipvsctl.Masquerade.String() {
+			ipv6 := s.Virtual[0].Addr().Is6()
+			in.Masquerade, in.MasqueradeIPv6 = in.Masquerade || !ipv6, in.MasqueradeIPv6 || ipv6
+		}
 		in.AllHashed = in.AllHashed && (s.Scheduler == "sh" || s.Scheduler == "mh")
 	}
 	return in

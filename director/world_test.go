@@ -193,8 +193,8 @@ var (
 	vipWeb    = vip("10.0.0.100/32", "eth0")
 	vipTwo    = vip("10.0.0.102/32", "eth0")
 	vipInside = vip("10.1.0.254/24", "eth1")
-	idWeb     = RouterID{"eth0", 51}
-	idTwo     = RouterID{"eth0", 52}
+	idWeb     = RouterID{Interface: "eth0", VRID: 51}
+	idTwo     = RouterID{Interface: "eth0", VRID: 52}
 )
 
 func (w *world) options(cfg *configs.Config) Options {

@@ -35,7 +35,8 @@ func tests(names ...string) []string { return names }
 
 // Reasons that come up more than once.
 const (
-	onlyIPv6 = "IPv6 only"
+	noRA     = "tandem sends no Router Advertisements: its addresses are those of services, and a gateway's are announced by a daemon made for it"
+	kernelR  = "the Router flag is what the kernel answers with: set if it forwards on the interface"
 	noVMAC   = "there is no virtual MAC: the addresses are announced with the interface's own, so no frame carries one"
 	ownMAC   = "there is no virtual MAC: neighbours learn the interface's own MAC from announcements at each takeover, because a virtual one needs a device of its own and a switch that lets it move"
 	noV2     = "a router speaks one version, 2 or 3, and never both at a time: a pair that changes it stops its backup first"
@@ -54,8 +55,10 @@ var conformance = []clause{
 		does: tests("vrrp/wire.TestFrame"), oneWay: "no input changes it"},
 	{section: "5.1.1.3", level: "must", demand: "discard what does not have TTL 255",
 		does: tests("TestAdvertWire"), refuses: tests("TestParseDrops", "vrrp/wire.TestDrops", "vrrp/wire.TestJudge")},
-	{section: "5.1.2.2", level: "must not", demand: "forward a datagram for ff02::12", notApplicable: onlyIPv6},
-	{section: "5.1.2.3", level: "must", demand: "send with Hop Limit 255", notApplicable: onlyIPv6},
+	{section: "5.1.2.2", level: "must not", demand: "forward a datagram for ff02::12",
+		notApplicable: "the kernel never forwards the link-local groups, and tandem forwards nothing itself"},
+	{section: "5.1.2.3", level: "must", demand: "send with Hop Limit 255",
+		does: tests("vrrp/wire.TestExchangeIPv6"), oneWay: "no input changes it"},
 	{section: "5.1.2.3", level: "must", demand: "discard what does not have Hop Limit 255",
 		does: tests("TestAdvertWire6"), refuses: tests("TestParseDrops")},
 
@@ -83,7 +86,8 @@ var conformance = []clause{
 	{section: "5.2.9", level: "must", demand: "addresses of the family of the packet",
 		does: tests("TestAdvertWire", "TestAdvertWire6"), refuses: tests("TestAppendErrors", "TestParseDrops", "configs.TestInvalid")},
 
-	{section: "6.1", level: "must not", demand: "drop Neighbor Solicitations and Advertisements when Accept_Mode is false", notApplicable: onlyIPv6},
+	{section: "6.1", level: "must not", demand: "drop Neighbor Solicitations and Advertisements when Accept_Mode is false",
+		does: tests("internal/firewall.TestDeny"), refuses: tests("internal/firewall.TestDeny")},
 	{section: "6.1", level: "table", demand: "Advertisement_Interval is 1 to 4095 centiseconds (erratum 8301)",
 		does: tests("TestAdvertWire", "TestReserveIsSentAsZero"), refuses: tests("TestAppendErrors", "TestConfigValidate", "configs.TestInvalid")},
 	{section: "6.1", level: "table", demand: "Skew_Time and Active_Down_Interval",
@@ -100,8 +104,11 @@ var conformance = []clause{
 		does:    tests("director.TestDesiredAddresses", "director.TestHolderRoles", "vrrp/wire.TestProbe"),
 		refuses: tests("internal/sim.TestScenarios", "internal/sim.TestMutants"),
 		departs: "after a hand-over the addresses are held until the successor has taken over, 100 ms longer than it needs to say so: no instant without them"},
-	{section: "6.4.2", level: "must not", demand: "a backup answers Neighbor Solicitations", notApplicable: onlyIPv6},
-	{section: "6.4.2", level: "must not", demand: "a backup sends Router Advertisements", notApplicable: onlyIPv6},
+	{section: "6.4.2", level: "must not", demand: "a backup answers Neighbor Solicitations",
+		does:    tests("director.TestDesiredAddresses", "director.TestHolderRoles", "vrrp/wire.TestProbe6"),
+		refuses: tests("internal/sim.TestScenarios", "internal/sim.TestMutants"),
+		departs: "not while they are held after a hand-over, see above"},
+	{section: "6.4.2", level: "must not", demand: "a backup sends Router Advertisements", notApplicable: noRA},
 	{section: "6.4.2", level: "must", demand: "a backup discards frames for the virtual MAC", notApplicable: noVMAC},
 	{section: "6.4.2", level: "must not", demand: "a backup accepts packets for the addresses",
 		does:    tests("director.TestDesiredAddresses", "director.TestHolderRoles"),
@@ -113,6 +120,9 @@ var conformance = []clause{
 		does: tests("TestStateTable", "director.TestHolderRoles", "vrrp/runner.TestTakeover"), refuses: tests("TestStaleTimeout", "TestPacketBeforeTimeout")},
 	{section: "6.4.2", level: "table", demand: "a gratuitous ARP for each address holds that address and the virtual MAC (errata 7947, 7949)",
 		does: tests("vrrp/wire.TestARPPackets", "vrrp/wire.TestAnnounceFrames"), refuses: tests("vrrp/wire.TestARPPackets"), departs: ownMAC},
+	{section: "6.4.2", level: "table", demand: "an unsolicited Neighbor Advertisement for each address: Router and Override set, Solicited clear, the virtual MAC in it",
+		does: tests("vrrp/wire.TestNDPPackets", "vrrp/wire.TestAnnounceMovesNeighbour6"), refuses: tests("vrrp/wire.TestNDPPackets"),
+		departs: kernelR + "; " + ownMAC},
 	{section: "6.4.2", level: "table", demand: "priority 0: Active_Down_Timer is Skew_Time",
 		does: tests("TestStateTable", "vrrp/runner.TestHandOver"), refuses: tests("TestReleaseNeverDelays"),
 		departs: "never later than the timer would fire anyway: a stream of releases must not keep everybody from taking over"},
@@ -124,9 +134,11 @@ var conformance = []clause{
 	{section: "6.4.3", level: "must", demand: "the active router answers ARP requests for the addresses",
 		does:    tests("director.TestHolderRoles", "vrrp/wire.TestProbe"),
 		refuses: tests("director.TestHolderRoles"), departs: ownMAC},
-	{section: "6.4.3", level: "must", demand: "it is a member of the Solicited-Node groups", notApplicable: onlyIPv6},
-	{section: "6.4.3", level: "must", demand: "it answers Neighbor Solicitations with the Router flag", notApplicable: onlyIPv6},
-	{section: "6.4.3", level: "must", demand: "it sends Router Advertisements", notApplicable: onlyIPv6},
+	{section: "6.4.3", level: "must", demand: "it is a member of the Solicited-Node groups",
+		does: tests("vrrp/wire.TestProbe6"), refuses: tests("vrrp/wire.TestProbe6")},
+	{section: "6.4.3", level: "must", demand: "it answers Neighbor Solicitations with the Router flag",
+		does: tests("vrrp/wire.TestProbe6"), refuses: tests("vrrp/wire.TestProbe6"), departs: kernelR + "; " + ownMAC},
+	{section: "6.4.3", level: "must", demand: "it sends Router Advertisements", notApplicable: noRA},
 	{section: "6.4.3", level: "must", demand: "it forwards frames for the virtual MAC", notApplicable: noVMAC},
 	{section: "6.4.3", level: "must", demand: "it accepts packets for the addresses if it owns them or Accept_Mode is true",
 		does: tests("director.TestHolderRoles", "integration.TestFailback"), oneWay: "Accept_Mode is always true: IPVS balances what is local"},
@@ -160,7 +172,8 @@ var conformance = []clause{
 		does: tests("TestTwoOwners", "TestStateTable"), refuses: tests("TestTwoOwners")},
 	{section: "7.1", level: "must", demand: "verify that there is an address (erratum 8299)",
 		does: tests("TestAdvertWire"), refuses: tests("TestParseDrops")},
-	{section: "7.1", level: "must", demand: "verify that the first address is link-local (erratum 8300)", notApplicable: onlyIPv6},
+	{section: "7.1", level: "must", demand: "verify that the first address is link-local (erratum 8300)",
+		does: tests("TestAdvertWire6"), refuses: tests("TestParseDrops")},
 	{section: "7.1", level: "must", demand: "verify that the interval is not zero (erratum 8301)",
 		does: tests("TestAdvertWire"), refuses: tests("TestParseDrops")},
 	{section: "7.1", level: "must", demand: "discard what fails one of these",
@@ -181,8 +194,11 @@ var conformance = []clause{
 		does: tests("vrrp/wire.TestFrame", "vrrp/wire.TestPrimaryFollowsInterface"), refuses: tests("vrrp/wire.TestPrimaryFollowsInterface")},
 	{section: "7.2", level: "must", demand: "protocol 112, to 224.0.0.18",
 		does: tests("vrrp/wire.TestFrame"), oneWay: "no input changes it"},
+	{section: "7.2", level: "must", demand: "over IPv6 protocol 112, from the link-local address, to ff02::12",
+		does: tests("vrrp/wire.TestExchangeIPv6", "TestStartup6"), refuses: tests("TestStartup6")},
 
-	{section: "7.4", level: "must not", demand: "the virtual MAC in interface identifiers", notApplicable: onlyIPv6},
+	{section: "7.4", level: "must not", demand: "the virtual MAC in interface identifiers",
+		does: tests("internal/netif.TestPrimaryIPv6"), refuses: tests("internal/netif.TestPrimaryIPv6")},
 
 	{section: "8.1.2", level: "must not", demand: "answer ARP requests for the addresses with the physical MAC",
 		does: tests("vrrp/wire.TestAnnounceMovesNeighbour"), oneWay: "the kernel answers", departs: ownMAC},
@@ -195,16 +211,21 @@ var conformance = []clause{
 	{section: "8.1.2", level: "should", demand: "reach one particular router by an address of its own", notApplicable: operator},
 	{section: "8.1.3", level: "must", demand: "proxy ARP with the virtual MAC", notApplicable: noVMAC},
 
-	{section: "8.2.1", level: "should", demand: "the source of ICMPv6 redirects", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "must not", demand: "answer Neighbor Solicitations with the physical MAC", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "must", demand: "the virtual MAC in the source link-layer address option", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "must not", demand: "the physical MAC in that option", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "must", demand: "delay neighbour discovery until the address is configured", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "should not", demand: "after a restart send neighbour discovery with the physical MAC", notApplicable: onlyIPv6},
-	{section: "8.2.2", level: "should", demand: "an unsolicited Neighbor Advertisement when an interface is configured", notApplicable: onlyIPv6},
-	{section: "8.2.3", level: "must", demand: "the same Router Advertisement options on all routers", notApplicable: onlyIPv6},
-	{section: "8.2.3", level: "should not", demand: "options for services that the backups do not offer", notApplicable: onlyIPv6},
-	{section: "8.2.4", level: "should", demand: "accept unsolicited Neighbor Advertisements in both states", notApplicable: onlyIPv6},
+	{section: "8.2.1", level: "should", demand: "the source of ICMPv6 redirects", notApplicable: "redirects are the kernel's"},
+	{section: "8.2.2", level: "must not", demand: "answer Neighbor Solicitations with the physical MAC",
+		does: tests("vrrp/wire.TestProbe6"), oneWay: "the kernel answers", departs: ownMAC},
+	{section: "8.2.2", level: "must", demand: "the virtual MAC in the source link-layer address option", notApplicable: noVMAC},
+	{section: "8.2.2", level: "must not", demand: "the physical MAC in that option", notApplicable: noVMAC},
+	{section: "8.2.2", level: "must", demand: "delay neighbour discovery until the address is configured",
+		does: tests("director.TestHolderRoles"), refuses: tests("director.TestHolderRoles", "vrrp/wire.TestNotHeld")},
+	{section: "8.2.2", level: "should not", demand: "after a restart send neighbour discovery with the physical MAC",
+		does: tests("vrrp/wire.TestAnnounceFrames6"), oneWay: "there is no other MAC", departs: ownMAC},
+	{section: "8.2.2", level: "should", demand: "an unsolicited Neighbor Advertisement when an interface is configured",
+		does: tests("director.TestHolderRoles", "vrrp/wire.TestRepeats"), refuses: tests("vrrp/wire.TestNotHeld")},
+	{section: "8.2.3", level: "must", demand: "the same Router Advertisement options on all routers", notApplicable: noRA},
+	{section: "8.2.3", level: "should not", demand: "options for services that the backups do not offer", notApplicable: noRA},
+	{section: "8.2.4", level: "should", demand: "accept unsolicited Neighbor Advertisements in both states",
+		does: tests("vrrp/wire.TestAnnounceMovesNeighbour6", "vrrp/wire.TestConflict6"), oneWay: "the kernel accepts them, whatever the state"},
 
 	{section: "8.3.1", level: "should not", demand: "forward packets for addresses that it holds and does not own",
 		notApplicable: "an address that is held is local: its packets are balanced or accepted"},
@@ -222,7 +243,7 @@ var conformance = []clause{
 	{section: "8.4.2", level: "should not", demand: "both versions for good", notApplicable: noV2},
 	{section: "8.4.2.1.1", level: "should not", demand: "a higher priority for a router of version 2", notApplicable: noV2},
 
-	{section: "9", level: "should", demand: "follow RFC 9099, section 2.3", notApplicable: onlyIPv6},
+	{section: "9", level: "should", demand: "follow RFC 9099, section 2.3", notApplicable: operator},
 }
 
 // TestConformance: every row is complete, and every test that it names exists.

@@ -39,7 +39,8 @@ func (a addresses) Remove(v configs.VirtualAddress) error { return a.h.Remove(ne
 
 // syncMaxLen makes the kernel send each connection in a datagram of its own, so
 // that the backup trails by one connection and not by a part-filled buffer,
-// which would wait for two seconds. It is the header and one IPv4 entry.
+// which would wait for two seconds. It is the header and one IPv4 entry; the buffer
+// for an IPv6 entry, which is larger, is made as large as that.
 const syncMaxLen = 8 + 36
 
 // syncDaemons are the kernel's connection-sync daemons as the director wants
@@ -146,3 +147,10 @@ func profile(cfg *configs.Config) []ipvsctl.Sysctl {
 
 // errNoSegment says that an interface was never opened.
 var errNoSegment = errors.New("the interface is not open")
+
+// forwardsIPv6 says whether the kernel answers neighbours as a router on an
+// interface. Without IPv6 it does not.
+func forwardsIPv6(interfaceName string) bool {
+	v, err := sysctl.Get("net/ipv6/conf/" + interfaceName + "/forwarding")
+	return err == nil && v != "0"
+}

@@ -11,7 +11,7 @@ import (
 )
 
 func routerID(r configs.VirtualRouter) director.RouterID {
-	return director.RouterID{Interface: r.Interface, VRID: r.VRID}
+	return director.RouterID{Interface: r.Interface, VRID: r.VRID, IPv6: r.IPv6()}
 }
 
 // wireRouters is how the advertisements of a configuration travel, for the
@@ -29,7 +29,7 @@ func wireRouters(cfg *configs.Config, node string) (map[director.RouterID]wire.R
 			return nil, fmt.Errorf("virtual router %s: %w", r.Name, err)
 		}
 		if r.Transport == "unicast" {
-			c.Peers = peersOf(cfg, node)
+			c.Peers = peersOf(cfg, node, r)
 		}
 		routers[routerID(r)] = c
 	}
@@ -56,13 +56,13 @@ func formatOf(r configs.VirtualRouter, keys map[uint8]vrrp.Key) vrrp.Format {
 	return f
 }
 
-// peersOf is the addresses of the other directors; a configuration has one at
-// least.
-func peersOf(cfg *configs.Config, node string) []netip.Addr {
+// peersOf is where the other directors send the adverts of a unicast router from; a
+// configuration has one at least.
+func peersOf(cfg *configs.Config, node string, r configs.VirtualRouter) []netip.Addr {
 	var peers []netip.Addr
 	for _, d := range cfg.Directors {
 		if d.Name != node {
-			peers = append(peers, d.Address)
+			peers = append(peers, d.AdvertAddress(r))
 		}
 	}
 	return peers

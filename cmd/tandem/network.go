@@ -59,11 +59,15 @@ type network struct {
 
 // segment is one interface.
 type segment struct {
-	name     string
-	conn     *wire.Conn // nil: no advertisements here
-	arp      *wire.Announcer
-	repeater *wire.Repeater
+	name      string
+	announcer *wire.Announcer
+	repeater  *wire.Repeater
+	adverts   map[bool]*adverts // by whether they travel over IPv6; none: not here
+}
 
+// adverts are the advertisements of one family on a segment.
+type adverts struct {
+	conn *wire.Conn
 	// elections are by VRID. They have no lock: the thread of the elections reads them.
 	elections [256]atomic.Pointer[election]
 }
@@ -114,7 +118,7 @@ func preferElections(log *slog.Logger) {
 	}
 }
 
-// attach says who is told of link changes and ARP conflicts.
+// attach says who is told of link changes and conflicts.
 func (n *network) attach(d *director.Director) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -173,10 +177,10 @@ func (n *network) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range n.segments {
-		if s.conn != nil {
-			s.conn.Close()
+		for _, a := range s.adverts {
+			a.conn.Close()
 		}
-		s.arp.Close()
+		s.announcer.Close()
 	}
 	n.poller.Close()
 }
@@ -242,10 +246,16 @@ func (n *network) look() (map[string]director.Link, error) {
 	}
 	for _, a := range held {
 		ip := a.Prefix.Addr()
-		if l, ok := out[a.Interface]; ok && !l.Primary.IsValid() && ip.Is4() && !n.isVirtual(ip) {
+		l, ok := out[a.Interface]
+		switch {
+		case !ok || n.isVirtual(ip):
+			continue
+		case ip.Is4() && !l.Primary.IsValid():
 			l.Primary = ip
-			out[a.Interface] = l
+		case a.LinkLocal: // the last one is the oldest
+			l.Primary6 = ip
 		}
+		out[a.Interface] = l
 	}
 	return out, nil
 }
@@ -260,13 +270,15 @@ func (n *network) drops() []director.DropStatus {
 	defer n.mu.Unlock()
 	var out []director.DropStatus
 	for _, name := range slices.Sorted(maps.Keys(n.segments)) {
-		conn := n.segments[name].conn
-		if conn == nil {
-			continue
-		}
-		drops := conn.Drops()
-		for _, reason := range slices.Sorted(maps.Keys(drops)) {
-			out = append(out, director.DropStatus{Interface: name, Reason: reason.String(), Packets: drops[reason]})
+		for _, ipv6 := range []bool{false, true} {
+			a := n.segments[name].adverts[ipv6]
+			if a == nil {
+				continue
+			}
+			drops := a.conn.Drops()
+			for _, reason := range slices.Sorted(maps.Keys(drops)) {
+				out = append(out, director.DropStatus{Interface: name, IPv6: ipv6, Reason: reason.String(), Packets: drops[reason]})
+			}
 		}
 	}
 	return out
@@ -278,7 +290,7 @@ func (n *network) probe(ctx context.Context, name string, ip netip.Addr) (net.Ha
 	if err != nil {
 		return nil, err
 	}
-	return s.arp.Probe(ctx, ip)
+	return s.announcer.Probe(ctx, ip)
 }
 
 // Announce announces addresses now and again as long as they are held.
@@ -297,7 +309,7 @@ func (n *network) Defend(a configs.VirtualAddress) error {
 	if err != nil {
 		return err
 	}
-	return s.arp.Announce(a.Prefix.Addr())
+	return s.announcer.Announce(a.Prefix.Addr())
 }
 
 func (n *network) segment(name string) (*segment, error) {
@@ -319,8 +331,8 @@ func (n *network) each(list []configs.VirtualAddress, f func(*segment, netip.Add
 	}
 }
 
-// open opens the segment of an interface, for advertisements too if adverts.
-func (n *network) open(name string, adverts bool) (*segment, error) {
+// open opens the segment of an interface.
+func (n *network) open(name string) (*segment, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s, ok := n.segments[name]
@@ -331,53 +343,73 @@ func (n *network) open(name string, adverts bool) (*segment, error) {
 		}
 		n.segments[name] = s
 	}
-	if adverts && s.conn == nil {
-		if err := n.openConn(s); err != nil {
-			return nil, err
-		}
-	}
 	return s, nil
 }
 
+// openAdverts opens the segment of a virtual router for the advertisements of its
+// family.
+func (n *network) openAdverts(r configs.VirtualRouter) (*adverts, error) {
+	s, err := n.open(r.Interface)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a, ok := s.adverts[r.IPv6()]; ok {
+		return a, nil
+	}
+	a, err := n.listen(s.name, r.IPv6())
+	if err != nil {
+		return nil, err
+	}
+	s.adverts[r.IPv6()] = a
+	return a, nil
+}
+
 func (n *network) openSegment(name string) (*segment, error) {
-	arp, err := wire.NewAnnouncer(name, func(err error) {
-		n.log.Warn("ARP", "interface", name, "usable", err == nil, "err", err)
+	announcer, err := wire.NewAnnouncer(name, wire.AnnouncerOptions{
+		Report: func(err error) { n.log.Warn("neighbours", "interface", name, "usable", err == nil, "err", err) },
+		Router: func() bool { return forwardsIPv6(name) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{name: name, arp: arp}
+	s := &segment{name: name, announcer: announcer, adverts: make(map[bool]*adverts)}
 	s.repeater = wire.NewRepeater(
-		arp.Announce,
+		announcer.Announce,
 		func(ip netip.Addr) wire.Standing { return n.standing(name, ip) },
 		func(ip netip.Addr, err error) {
 			n.log.Warn("address was not announced", "address", ip, "interface", name, "err", err)
 		})
 	n.goRun("announcements on "+name, s.repeater.Run)
-	n.goRun("ARP on "+name, func(ctx context.Context) error {
-		return arp.Watch(ctx, func(c wire.Conflict) {
+	n.goRun("neighbours on "+name, func(ctx context.Context) error {
+		return announcer.Watch(ctx, func(c wire.Conflict) {
 			n.tell(func(d *director.Director) { d.AddressClaimed(c.At, c.IP, name, c.MAC.String()) })
 		})
 	})
 	return s, nil
 }
 
-func (n *network) openConn(s *segment) error {
-	conn, err := n.poller.Listen(s.name, wire.Options{
+func (n *network) listen(name string, ipv6 bool) (*adverts, error) {
+	a := &adverts{}
+	conn, err := n.poller.Listen(name, wire.Options{
+		IPv6:     ipv6,
 		Virtual:  n.isVirtual,
-		Router:   s.router,
-		OnPacket: s.receive,
+		Router:   a.router,
+		OnPacket: a.receive,
 		OnDrop: func(d wire.Drop) {
-			n.log.Warn("packets dropped", "interface", s.name, "reason", d.Reason.String(), "from", d.Src, "total", d.Total)
+			n.log.Warn("packets dropped", "interface", name, "reason", d.Reason.String(), "from", d.Src, "total", d.Total)
 		},
-		OnChange: func(err error) { n.log.Warn("advertisements", "interface", s.name, "usable", err == nil, "err", err) },
+		OnChange: func(err error) {
+			n.log.Warn("advertisements", "interface", name, "ipv6", ipv6, "usable", err == nil, "err", err)
+		},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.conn = conn
-	n.goRun("advertisements on "+s.name, conn.Run)
-	return nil
+	a.conn = conn
+	n.goRun("advertisements on "+name, conn.Run)
+	return a, nil
 }
 
 // goRun runs a part of a segment until the end.
@@ -409,18 +441,18 @@ func (n *network) standing(name string, ip netip.Addr) wire.Standing {
 	return wire.Held
 }
 
-func (s *segment) election(vrid uint8) *election { return s.elections[vrid].Load() }
+func (a *adverts) election(vrid uint8) *election { return a.elections[vrid].Load() }
 
 // router is how the advertisements of a VRID travel.
-func (s *segment) router(vrid uint8) *wire.Router {
-	if e := s.election(vrid); e != nil {
+func (a *adverts) router(vrid uint8) *wire.Router {
+	if e := a.election(vrid); e != nil {
 		return e.router
 	}
 	return nil
 }
 
-func (s *segment) receive(p wire.Packet) {
-	if e := s.election(p.Advert.VRID); e != nil {
+func (a *adverts) receive(p wire.Packet) {
+	if e := a.election(p.Advert.VRID); e != nil {
 		e.events.Heard()
 		e.Receive(p.At, vrrp.Received{Advert: p.Advert, Src: p.Src})
 	}
@@ -458,11 +490,11 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 	var carriers []*segment
 	for _, cfg := range cfgs {
 		for _, r := range cfg.Routers {
-			if _, err := n.open(r.Interface, true); err != nil {
+			if _, err := n.openAdverts(r); err != nil {
 				return fmt.Errorf("virtual router %s: %w", r.Name, err)
 			}
 			for _, a := range r.Addresses {
-				s, err := n.open(a.Interface, false)
+				s, err := n.open(a.Interface)
 				if err != nil {
 					return fmt.Errorf("virtual router %s, address %s: %w", r.Name, a.Prefix, err)
 				}
@@ -480,14 +512,14 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 	n.view.invalidate()
 	n.mu.Lock()
 	for _, s := range n.segments {
-		if s.conn != nil {
-			s.conn.VirtualChanged()
+		for _, a := range s.adverts {
+			a.conn.VirtualChanged()
 		}
 	}
 	n.mu.Unlock()
 	watched := slices.Collect(maps.Keys(virtual))
 	for _, s := range carriers {
-		s.arp.SetWatched(watched...)
+		s.announcer.SetWatched(watched...)
 	}
 	n.mu.Lock()
 	n.routers = routers
@@ -504,7 +536,7 @@ func (n *network) router(r configs.VirtualRouter) wire.RouterConfig {
 
 // newElection runs the election of a virtual router whose interfaces are open.
 func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events director.ElectionEvents) (director.Election, error) {
-	s, err := n.open(r.Interface, true)
+	a, err := n.openAdverts(r)
 	if err != nil {
 		return nil, err
 	}
@@ -514,14 +546,14 @@ func (n *network) newElection(r configs.VirtualRouter, c vrrp.Config, events dir
 	}
 	e := &election{network: n, router: wire.NewRouter(n.router(r)), events: events}
 	e.Runner = n.loop.Add(r.Name, c, vrrprunner.Options{
-		Queue:      s.conn.Queue,
+		Queue:      a.conn.Queue,
 		OnRole:     events.Role,
 		OnAnnounce: events.Announce,
 		Record:     record,
 	})
-	s.elections[r.VRID].Store(e)
+	a.elections[r.VRID].Store(e)
 	e.close = sync.OnceFunc(func() {
-		s.elections[r.VRID].CompareAndSwap(e, nil)
+		a.elections[r.VRID].CompareAndSwap(e, nil)
 		e.Runner.Close()
 		endRecording()
 	})

@@ -137,7 +137,7 @@ func (s *side) waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not %s; %+v, dropped %v", s.node, what, s.election.Status(), s.segments["eth0"].conn.Drops())
+			t.Fatalf("%s: not %s; %+v, dropped %v", s.node, what, s.election.Status(), s.segments["eth0"].adverts[false].conn.Drops())
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (s *side) hears(t *testing.T) {
 	if now := s.election.Status(); now.Role != before.Role {
 		t.Errorf("%s: role %+v, was %+v", s.node, now.Role, before.Role)
 	}
-	if d := s.segments["eth0"].conn.Drops(); len(d) != 0 {
+	if d := s.segments["eth0"].adverts[false].conn.Drops(); len(d) != 0 {
 		t.Errorf("%s dropped %v", s.node, d)
 	}
 }

@@ -212,6 +212,9 @@ func effectInWords(t director.TrackStatus) string {
 // advertsInWords is how a router's advertisements differ from the usual ones.
 func advertsInWords(r director.RouterStatus) string {
 	var words []string
+	if r.IPv6 {
+		words = append(words, "IPv6")
+	}
 	if r.Protocol == 2 {
 		words = append(words, "version 2")
 	}
@@ -246,7 +249,11 @@ func renderService(w io.Writer, at time.Time, svc director.ServiceStatus) {
 func dropsInWords(drops []director.DropStatus) string {
 	var words []string
 	for _, d := range drops {
-		words = append(words, fmt.Sprintf("%d %s on %s", d.Packets, d.Reason, d.Interface))
+		on := d.Interface
+		if d.IPv6 {
+			on += " (IPv6)"
+		}
+		words = append(words, fmt.Sprintf("%d %s on %s", d.Packets, d.Reason, on))
 	}
 	return strings.Join(words, ", ")
 }

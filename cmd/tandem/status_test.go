@@ -57,17 +57,17 @@ func richSnapshot() director.Snapshot {
 				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.0.0.101/32"), Interface: "eth0"}},
 			},
 			{
-				Name: "dns", VRID: 53, Interface: "eth2", State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
+				Name: "dns", VRID: 53, Interface: "eth2", IPv6: true, State: "init", Since: ago(20 * time.Millisecond), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
 				Fault:     "interface eth2 is down or has no carrier; file /etc/tandem/maintenance: holds 1",
 				Track:     []director.TrackStatus{{Thing: "file /etc/tandem/maintenance", State: "failed", Fault: true, Reason: "holds 1", Since: ago(20 * time.Millisecond)}},
-				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.53/32"), Interface: "eth2", Label: "eth2:dns", Denied: true}},
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("2001:db8:2::53/128"), Interface: "eth2", Denied: true}},
 				Routes:    []director.FollowStatus{{What: "0.0.0.0/0 via 10.2.0.254", InKernel: true}, {What: "blackhole ::/0 table 7"}},
 				Rules:     []director.FollowStatus{{What: "100: from 10.2.0.53/32 lookup 7", InKernel: true}},
 			},
 			{
 				Name: "ntp", VRID: 54, Interface: "eth2", State: "init", Since: ago(20 * time.Second), Priority: 100, Auth: director.AuthStatus{Mode: "off"},
 				Waits:     at.Add(9500 * time.Millisecond),
-				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.123/32"), Interface: "eth2"}},
+				Addresses: []director.AddressStatus{{Address: netip.MustParsePrefix("10.2.0.123/32"), Interface: "eth2", Label: "eth2:ntp"}},
 			},
 		},
 		Services: []director.ServiceStatus{
@@ -75,7 +75,7 @@ func richSnapshot() director.Snapshot {
 				Name: "http", Protocol: "tcp", Address: netip.MustParseAddrPort("10.0.0.100:80"), Scheduler: "wlc", Forwarding: "direct", InKernel: true,
 				Servers: []director.ServerStatus{up, down, fresh},
 			},
-			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("10.2.0.53:53"), Scheduler: "mh", Forwarding: "masquerade"},
+			{Name: "dns", Protocol: "udp", Address: netip.MustParseAddrPort("[2001:db8:2::53]:53"), Scheduler: "mh", Forwarding: "masquerade"},
 		},
 		Hooks: []director.HookStatus{
 			{Program: "/usr/lib/tandem/on-role", Runs: 12, Failures: 3, Timeouts: 1, Merged: 4, Waiting: 1, Running: "backup", LastEvent: "active", LastEnd: ago(2 * time.Second), LastError: "exit status 1: no route"},
@@ -86,7 +86,7 @@ func richSnapshot() director.Snapshot {
 		Sync:      director.SyncStatus{Mode: "multicast", ID: 51, Interface: "eth0", Master: true, Backup: true},
 		Conflicts: []director.Conflict{{Address: netip.MustParseAddr("10.0.0.100"), Interface: "eth0", MAC: "02:00:00:00:00:66", Count: 3, Last: ago(4 * time.Second)}},
 		Repairs:   director.RepairStatus{Addresses: 1, Table: 2, Routes: 3, Firewall: 1},
-		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", Reason: "unknown-vrid", Packets: 3}},
+		Drops:     []director.DropStatus{{Interface: "eth0", Reason: "bad-checksum", Packets: 12}, {Interface: "eth0", IPv6: true, Reason: "unknown-vrid", Packets: 3}},
 		Problems:  []string{"the last reload was refused, the older configuration runs: /etc/tandem/tandem.toml:3: no"},
 	}
 }

@@ -72,7 +72,7 @@ func (p *Pair) ServerAddr(server int, port uint16) netip.AddrPort {
 // Claim makes a machine announce, once, that an address is its own.
 func (p *Pair) Claim(n *lab.Node, ip netip.Addr) error {
 	return n.Do(func() error {
-		a, err := wire.NewAnnouncer(lab.LAN, nil)
+		a, err := wire.NewAnnouncer(lab.LAN, wire.AnnouncerOptions{})
 		if err != nil {
 			return err
 		}

@@ -43,10 +43,13 @@ type Held struct {
 	// Secondary is an IPv4 address whose subnet another address of the interface
 	// opened. The kernel may remove it together with that one.
 	Secondary bool
+	// LinkLocal is an IPv6 address that adverts can be sent from, see PrimaryIPv6.
+	LinkLocal bool
 }
 
 // Addresses returns every address of the namespace, in the kernel's order: on
-// each interface primary addresses come before secondary ones.
+// each interface primary addresses come before secondary ones, and of IPv6 ones of
+// the same scope the latest is first.
 func (h *Handle) Addresses() ([]Held, error) {
 	links, err := h.Links()
 	if err != nil {
@@ -73,6 +76,7 @@ func (h *Handle) Addresses() ([]Held, error) {
 			Permanent: uint32(a.ValidLft) == math.MaxUint32,
 			Remaining: remaining(a.ValidLft),
 			Secondary: a.Flags&unix.IFA_F_SECONDARY != 0 && prefix.Addr().Is4(),
+			LinkLocal: ownLinkLocal(prefix.Addr(), a),
 		})
 	}
 	return list, nil

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -92,6 +93,55 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestSilenceIPv6: an IPv6 address on lo is no other interface's business, with the
+// kernel's settings as they are.
+func TestSilenceIPv6(t *testing.T) {
+	runtime.LockOSThread()
+	neighbour := newNamespace(t)
+	ask := askFrom(t, neighbour)
+	newNamespace(t)
+	pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(neighbour)}
+	if err := netlink.LinkAdd(pair); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lo", "eth0"} {
+		setUp(t, name)
+	}
+	h, err := netif.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	own := netip.MustParseAddr("2001:db8::10")
+	if err := h.Ensure(netif.Address{Prefix: netip.PrefixFrom(own, 64), Interface: "eth0"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Apply([]netip.Addr{vip6}, statePath(t)); err != nil {
+		t.Fatal(err)
+	}
+	probe := ask()
+	if !probe(own) {
+		t.Error("a real server does not answer for its own address")
+	}
+	if probe(vip6) {
+		t.Error("a real server answers for the virtual address")
+	}
+	if f, err := Check([]netip.Addr{vip6}); err != nil || fatal(f) {
+		t.Errorf("Check: %+v, %v", f, err)
+	}
+	// On another interface it would answer.
+	onEth0 := netif.Address{Prefix: netip.PrefixFrom(vip6, 128), Interface: "eth0"}
+	if err := h.Ensure(onEth0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !probe(vip6) {
+		t.Error("not asked at all: an address of the interface is not answered for either")
+	}
+	if f, err := Check([]netip.Addr{vip6}); err != nil || !fatal(f) {
+		t.Errorf("Check finds nothing wrong: %+v, %v", f, err)
+	}
+}
+
 func findings(t *testing.T) []Finding {
 	t.Helper()
 	f, err := Check([]netip.Addr{vip1})
@@ -147,7 +197,11 @@ func askFrom(t *testing.T, ns netns.NsHandle) func() func(netip.Addr) bool {
 				return
 			}
 			setUp(t, "eth0")
-			a, err := wire.NewAnnouncer("eth0", nil)
+			if err := waitForLinkLocal(); err != nil {
+				t.Error(err)
+				return
+			}
+			a, err := wire.NewAnnouncer("eth0", wire.AnnouncerOptions{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -173,6 +227,22 @@ func askFrom(t *testing.T, ns netns.NsHandle) func() func(netip.Addr) bool {
 				t.Fatal(err)
 			}
 			return mac != nil
+		}
+	}
+}
+
+// waitForLinkLocal ends when eth0 can send packets of IPv6: the kernel sees first
+// whether its address is unique.
+func waitForLinkLocal() error {
+	h, err := netif.Open()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		_, err := h.PrimaryIPv6("eth0", nil)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }

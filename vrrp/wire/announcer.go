@@ -10,18 +10,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mdlayher/ethernet"
-	"github.com/mdlayher/packet"
-	"golang.org/x/sys/unix"
-
 	"tandem/internal/netif"
 )
 
 const (
 	// A probe is sent probeCount times, probeInterval apart, and the answer to
-	// the last one is awaited for the same time. RFC 5227, section 1.1, has
-	// seconds here for hosts that join a network; a takeover has no seconds, and
-	// a host on the same segment answers within a millisecond.
+	// the last one is awaited for the same time. RFC 5227, section 1.1, and RFC
+	// 4861, section 10, have seconds here for hosts that join a network; a takeover
+	// has no seconds, and a host on the same segment answers within a millisecond.
 	probeCount    = 3
 	probeInterval = 70 * time.Millisecond
 	// sendTimeout bounds a send to an interface whose queue is full.
@@ -32,7 +28,7 @@ const (
 
 // ErrNotWatching is the error of Probe while Watch is not running: nobody would
 // hear the answer.
-var ErrNotWatching = errors.New("ARP is not being watched")
+var ErrNotWatching = errors.New("neighbours are not being watched")
 
 // Conflict is another machine that claims one of our addresses.
 type Conflict struct {
@@ -41,10 +37,23 @@ type Conflict struct {
 	MAC net.HardwareAddr // of the other machine
 }
 
-// Announcer speaks ARP (RFC 826) on one Ethernet interface. Its methods may be
-// called by several goroutines at once.
+// AnnouncerOptions adjusts an Announcer. The zero value is usable.
+type AnnouncerOptions struct {
+	// Report hears once that the interface became unusable, with the reason, and
+	// once, with nil, that it works again.
+	Report func(error)
+	// Router says whether IPv6 announcements are those of a router. It should say
+	// what the kernel does, which answers as one if it forwards on the interface. A
+	// nil function says no. It is called from several goroutines.
+	Router func() bool
+}
+
+// Announcer tells the segment of one Ethernet interface where addresses are, asks
+// who has one, and hears who claims one: by ARP (RFC 826) for IPv4, by neighbour
+// discovery (RFC 4861) for IPv6. Its methods may be called by several goroutines at
+// once.
 type Announcer struct {
-	port  port[*packet.Conn]
+	port  port[*finders]
 	ready chan struct{} // closed when Watch first runs
 
 	mu       sync.Mutex
@@ -59,21 +68,19 @@ type probing struct {
 	answer chan net.HardwareAddr // buffered: the first answer counts
 }
 
-// NewAnnouncer opens the interface for ARP. It needs CAP_NET_RAW, and says so.
-// The interface must exist; it needs neither to be up nor to have an address.
-// report hears once that the interface became unusable, with the reason, and
-// once, with nil, that it works again; it may be nil.
-func NewAnnouncer(ifname string, report func(error)) (*Announcer, error) {
+// NewAnnouncer opens the interface. It needs CAP_NET_RAW, and says so. The
+// interface must exist; it needs neither to be up nor to have an address.
+func NewAnnouncer(ifname string, o AnnouncerOptions) (*Announcer, error) {
 	links, err := netif.Open()
 	if err != nil {
-		return nil, fmt.Errorf("open ARP on %s: %w", ifname, err)
+		return nil, fmt.Errorf("open neighbours of %s: %w", ifname, err)
 	}
 	a := &Announcer{
-		port: port[*packet.Conn]{
+		port: port[*finders]{
 			ifname: ifname,
 			links:  links,
-			open:   openARP,
-			report: report,
+			open:   func(l netif.Link) (*finders, error) { return openFinders(l, o.Router) },
+			report: o.Report,
 			wake:   make(chan struct{}, 1),
 		},
 		ready:  make(chan struct{}),
@@ -81,18 +88,18 @@ func NewAnnouncer(ifname string, report func(error)) (*Announcer, error) {
 	}
 	if err := a.port.dial(); err != nil {
 		links.Close()
-		return nil, fmt.Errorf("open ARP: %w", err)
+		return nil, fmt.Errorf("open neighbours: %w", err)
 	}
 	return a, nil
 }
 
-// openARP opens a packet socket that gets the ARP packets of one interface. The
-// kernel builds and strips the Ethernet headers.
-func openARP(link netif.Link) (*packet.Conn, error) {
-	if len(link.MAC) != 6 {
-		return nil, fmt.Errorf("ARP: not an Ethernet interface, its hardware address is %q", link.MAC)
+// of is the socket for an address.
+func (a *Announcer) of(ip netip.Addr) (finder, error) {
+	o, err := a.port.get()
+	if err != nil {
+		return nil, err
 	}
-	return packet.Listen(&net.Interface{Index: link.Index, HardwareAddr: link.MAC}, packet.Datagram, unix.ETH_P_ARP, nil)
+	return o.sock.of(ip)
 }
 
 // Ready is closed when Watch runs, and Probe can be used.
@@ -104,28 +111,12 @@ func (a *Announcer) Close() error { return a.port.close() }
 // Announce tells everyone on the segment, once, that ip is at this interface. A
 // Repeater calls it again.
 func (a *Announcer) Announce(ip netip.Addr) error {
-	o, err := a.port.get()
+	sock, err := a.of(ip)
+	if err == nil {
+		err = sock.announce(ip)
+	}
 	if err != nil {
-		return fmt.Errorf("announce %v: %w", ip, err)
-	}
-	packets, err := gratuitous(ip, o.link.MAC)
-	if err != nil {
-		return fmt.Errorf("announce %v: %w", ip, err)
-	}
-	for _, p := range packets {
-		if err := broadcast(o, p); err != nil {
-			return fmt.Errorf("announce %v: %w", ip, err)
-		}
-	}
-	return nil
-}
-
-func broadcast(o *opened[*packet.Conn], b []byte) error {
-	if err := o.sock.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return fmt.Errorf("interface %s: %w", o.link.Name, err)
-	}
-	if _, err := o.sock.WriteTo(b, &packet.Addr{HardwareAddr: ethernet.Broadcast}); err != nil {
-		return fmt.Errorf("interface %s: %w", o.link.Name, err)
+		return fmt.Errorf("interface %s: announce %v: %w", a.port.ifname, ip, err)
 	}
 	return nil
 }
@@ -136,7 +127,7 @@ func broadcast(o *opened[*packet.Conn], b []byte) error {
 func (a *Announcer) Probe(ctx context.Context, ip netip.Addr) (net.HardwareAddr, error) {
 	mac, err := a.probe(ctx, ip)
 	if err != nil {
-		return nil, fmt.Errorf("probe %v: %w", ip, err)
+		return nil, fmt.Errorf("interface %s: probe %v: %w", a.port.ifname, ip, err)
 	}
 	return mac, nil
 }
@@ -153,18 +144,14 @@ func (a *Announcer) probe(ctx context.Context, ip netip.Addr) (net.HardwareAddr,
 		a.mu.Unlock()
 	}()
 	if !watching {
-		return nil, fmt.Errorf("interface %s: %w", a.port.ifname, ErrNotWatching)
+		return nil, ErrNotWatching
 	}
 	for range probeCount {
-		o, err := a.port.get()
+		sock, err := a.of(ip)
 		if err != nil {
 			return nil, err
 		}
-		b, err := probe(ip, o.link.MAC)
-		if err != nil {
-			return nil, err
-		}
-		if err := broadcast(o, b); err != nil {
+		if err := sock.ask(ip); err != nil {
 			return nil, err
 		}
 		select {
@@ -189,17 +176,18 @@ func (a *Announcer) SetWatched(ips ...netip.Addr) {
 	a.watched = watched
 }
 
-// Watch reads ARP until ctx is done and then returns nil. f hears when another
-// machine claims a watched address, for each address at most once a second; it
-// must return quickly. An interface that goes and comes back does not end Watch.
+// Watch listens until ctx is done and then returns nil. f hears when another
+// machine claims a watched address, for each address at most once a second; it is
+// called by a goroutine for each family, and must return quickly. An interface that
+// goes and comes back does not end Watch.
 func (a *Announcer) Watch(ctx context.Context, f func(Conflict)) error {
 	a.begin()
 	defer a.end()
-	err := a.port.run(ctx, func(sock *packet.Conn, link netif.Link) error {
-		return a.read(sock, link, f)
+	err := a.port.run(ctx, func(sock *finders, link netif.Link) error {
+		return sock.each(func(n finder) error { return a.read(n, link, f) })
 	})
 	if err != nil {
-		return fmt.Errorf("watch ARP: %w", err)
+		return fmt.Errorf("watch neighbours: %w", err)
 	}
 	return nil
 }
@@ -221,15 +209,13 @@ func (a *Announcer) end() {
 	a.watching = false
 }
 
-func (a *Announcer) read(sock *packet.Conn, link netif.Link, f func(Conflict)) error {
-	b := make([]byte, 128) // the packet has 28 bytes, and padding
+func (a *Announcer) read(sock finder, link netif.Link, f func(Conflict)) error {
 	for {
-		n, _, err := sock.ReadFrom(b)
+		c, ok, err := sock.hear()
 		at := time.Now()
 		if err != nil {
 			return err
 		}
-		c, ok := parseClaim(b[:n])
 		if !ok || bytes.Equal(c.mac[:], link.MAC) {
 			continue
 		}

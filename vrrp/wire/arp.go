@@ -4,9 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
+
+	"tandem/internal/netif"
 )
 
 // noMAC is the target hardware address of a request: not known, hence zero.
@@ -38,15 +43,10 @@ func encode(op arp.Operation, srcMAC net.HardwareAddr, src netip.Addr, dstMAC ne
 	return p.MarshalBinary()
 }
 
-// claim is what an ARP packet says about its sender, request or reply: it has
-// this address. Every receiver may update its cache with it (RFC 826).
-type claim struct {
-	ip  netip.Addr
-	mac [6]byte
-}
-
-// parseClaim decodes a received packet. It returns false for one that is
-// malformed, not IPv4 over Ethernet, or a probe, which claims nothing.
+// parseClaim decodes a received packet. Request or reply, it says that its sender
+// has an address, and every receiver may update its cache with that (RFC 826). It
+// returns false for one that is malformed, not IPv4 over Ethernet, or a probe,
+// which claims nothing.
 func parseClaim(b []byte) (claim, bool) {
 	var p arp.Packet
 	if err := p.UnmarshalBinary(b); err != nil {
@@ -57,4 +57,61 @@ func parseClaim(b []byte) (claim, bool) {
 		return claim{}, false
 	}
 	return claim{ip: p.SenderIP, mac: [6]byte(p.SenderHardwareAddr)}, true
+}
+
+// arpSocket is a packet socket that gets the ARP packets of one interface. The
+// kernel builds and strips the Ethernet headers.
+type arpSocket struct {
+	*packet.Conn
+	mac net.HardwareAddr
+	buf [128]byte // a packet has 28 bytes, and padding
+}
+
+func openARP(link netif.Link) (*arpSocket, error) {
+	if len(link.MAC) != 6 {
+		return nil, fmt.Errorf("ARP: not an Ethernet interface, its hardware address is %q", link.MAC)
+	}
+	conn, err := packet.Listen(&net.Interface{Index: link.Index, HardwareAddr: link.MAC}, packet.Datagram, unix.ETH_P_ARP, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &arpSocket{Conn: conn, mac: link.MAC}, nil
+}
+
+func (s *arpSocket) announce(ip netip.Addr) error {
+	packets, err := gratuitous(ip, s.mac)
+	if err != nil {
+		return err
+	}
+	for _, p := range packets {
+		if err := s.broadcast(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *arpSocket) ask(ip netip.Addr) error {
+	b, err := probe(ip, s.mac)
+	if err != nil {
+		return err
+	}
+	return s.broadcast(b)
+}
+
+func (s *arpSocket) broadcast(b []byte) error {
+	if err := s.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	_, err := s.WriteTo(b, &packet.Addr{HardwareAddr: ethernet.Broadcast})
+	return err
+}
+
+func (s *arpSocket) hear() (claim, bool, error) {
+	n, _, err := s.ReadFrom(s.buf[:])
+	if err != nil {
+		return claim{}, false, err
+	}
+	c, ok := parseClaim(s.buf[:n])
+	return c, ok, nil
 }

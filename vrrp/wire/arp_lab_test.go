@@ -18,12 +18,17 @@ import (
 	"tandem/internal/netif"
 )
 
+// announcer opens eth0 with the options that most tests do without.
 func (h *host) announcer(t *testing.T, report func(error)) *Announcer {
+	return h.announcerOf(t, AnnouncerOptions{Report: report})
+}
+
+func (h *host) announcerOf(t *testing.T, o AnnouncerOptions) *Announcer {
 	t.Helper()
 	var a *Announcer
 	h.do(t, func() {
 		var err error
-		if a, err = NewAnnouncer("eth0", report); err != nil {
+		if a, err = NewAnnouncer("eth0", o); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -46,36 +51,41 @@ func (h *host) watch(t *testing.T, a *Announcer) <-chan Conflict {
 	return conflicts
 }
 
-// neighbour is the MAC that h's neighbour cache has for an address.
-func (h *host) neighbour(t *testing.T, ip netip.Addr) net.HardwareAddr {
+// neighbour is what h's neighbour cache has for an address.
+func (h *host) neighbour(t *testing.T, ip netip.Addr) netlink.Neigh {
 	t.Helper()
-	list, err := h.nl.NeighList(h.link(t).Attrs().Index, netlink.FAMILY_V4)
+	list, err := h.nl.NeighList(h.link(t).Attrs().Index, netlink.FAMILY_ALL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range list {
 		if n.IP.Equal(ip.AsSlice()) {
-			return n.HardwareAddr
+			return n
 		}
 	}
-	return nil
+	return netlink.Neigh{}
+}
+
+// learn puts an address into h's neighbour cache, as that of another machine.
+func (h *host) learn(t *testing.T, ip netip.Addr) {
+	t.Helper()
+	err := h.nl.NeighSet(&netlink.Neigh{
+		LinkIndex: h.link(t).Attrs().Index, IP: ip.AsSlice(), HardwareAddr: theirMAC, State: unix.NUD_REACHABLE,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAnnounceMovesNeighbour(t *testing.T) {
 	left, right := newHosts(t)
 	a := left.announcer(t, nil)
-	// Right has just learnt that the address is elsewhere.
-	err := right.nl.NeighSet(&netlink.Neigh{
-		LinkIndex: right.link(t).Attrs().Index, IP: vip.AsSlice(), HardwareAddr: theirMAC, State: unix.NUD_REACHABLE,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	right.learn(t, vip)
 	if err := a.Announce(vip); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the neighbour has moved", func() bool {
-		return bytes.Equal(right.neighbour(t, vip), left.mac(t))
+		return bytes.Equal(right.neighbour(t, vip).HardwareAddr, left.mac(t))
 	})
 }
 
@@ -209,14 +219,14 @@ func TestARPAfterInterfaceDown(t *testing.T) {
 func TestNewAnnouncerErrors(t *testing.T) {
 	h := newHost(t)
 	h.do(t, func() {
-		if _, err := NewAnnouncer("eth9", nil); !errors.Is(err, netif.ErrNoInterface) {
+		if _, err := NewAnnouncer("eth9", AnnouncerOptions{}); !errors.Is(err, netif.ErrNoInterface) {
 			t.Errorf("missing interface: %v", err)
 		}
 	})
 	left, _ := newHosts(t)
 	left.do(t, func() {
 		dropCapabilities(t)
-		if _, err := NewAnnouncer("eth0", nil); err == nil || !strings.Contains(err.Error(), "needs CAP_NET_RAW") {
+		if _, err := NewAnnouncer("eth0", AnnouncerOptions{}); err == nil || !strings.Contains(err.Error(), "needs CAP_NET_RAW") {
 			t.Errorf("without CAP_NET_RAW: %v", err)
 		}
 	})

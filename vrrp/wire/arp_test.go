@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/mdlayher/packet"
 )
 
 var (
@@ -125,7 +123,7 @@ func TestHeard(t *testing.T) {
 }
 
 func TestProbeNeedsWatch(t *testing.T) {
-	a := &Announcer{port: port[*packet.Conn]{ifname: "eth0"}, probes: map[*probing]struct{}{}}
+	a := &Announcer{port: port[*finders]{ifname: "eth0"}, probes: map[*probing]struct{}{}}
 	if _, err := a.Probe(t.Context(), address); err == nil || !strings.Contains(err.Error(), ErrNotWatching.Error()) {
 		t.Errorf("Probe: %v", err)
 	}

@@ -1,9 +1,9 @@
 // Package wire is the network of the election: advertisements over IP protocol
-// 112, and the ARP packets that tell the neighbours where an address is.
+// 112, and the packets that tell neighbours where an address is.
 //
 // A Conn sends and receives the advertisements of one interface. An Announcer
-// sends gratuitous ARP there, asks who else has an address, and hears others
-// that claim one of ours; a Repeater decides when to announce again. Conn and
+// announces addresses there, asks who else has one, and hears others that claim
+// one of ours; a Repeater decides when to announce again. Conn and
 // Announcer outlive their interface: when it goes and comes back they open new
 // sockets, and meanwhile sending is an ordinary error.
 package wire
