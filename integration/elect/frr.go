@@ -21,10 +21,8 @@ import (
 // It does not put the address anywhere: a macvlan with the virtual MAC holds it
 // all the time, and vrrpd takes the device's carrier away while it is a backup. So
 // only the wire says which role it has. Its checksum is that of RFC 5798, with the
-// pseudo-header, unless it is told otherwise.
-type FRR struct {
-	Lines string // further lines of its interface, each "vrrp …"
-}
+// pseudo-header, and 8.4 knows no other over IPv4.
+type FRR struct{}
 
 func (FRR) String() string { return "FRR" }
 
@@ -57,7 +55,6 @@ func (f FRR) Start(s *Segment, i int, dir string) (*lab.Process, error) {
 		}
 		conf += fmt.Sprintf(" vrrp %d %s %v\n", r.VRID, family, ip)
 	}
-	conf += f.Lines
 	file := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(file("vrrpd.conf"), []byte(conf), 0o644); err != nil {
 		return nil, err

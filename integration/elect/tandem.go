@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,9 @@ func (s *Segment) TOML(i int) string {
 	fmt.Fprintf(&b, "[pair]\nname = \"lab\"\n")
 	for j, d := range s.Directors {
 		fmt.Fprintf(&b, "[[pair.director]]\nname = %q\naddress = %q\npriority = %d\n", d.Name, d.Addr(lab.LAN), s.options.Members[j].Priority)
+		if s.options.IPv6 {
+			fmt.Fprintf(&b, "address6 = %q\n", linkLocal(d.HardwareAddr(lab.LAN)))
+		}
 	}
 	fmt.Fprintf(&b, "[connection_sync]\nmode = \"off\"\n")
 	fmt.Fprintf(&b, "[vrrp]\ninterface = %q\nadvert_interval = %q\nfailback = \"immediate\"\n", lab.LAN, s.options.Advert)
@@ -76,13 +81,23 @@ func (s *Segment) TOML(i int) string {
 		b.WriteString(t.VRRP)
 	}
 	for _, r := range s.options.Members[i].Routers {
-		fmt.Fprintf(&b, "[[virtual_router]]\nname = \"v%d\"\nvrid = %d\naddresses = [", r.VRID, r.VRID)
+		name := fmt.Sprintf("v%d", r.VRID)
+		if r.Addresses[0].Is6() {
+			name += "-ipv6" // beside one of IPv4 with the same VRID
+		}
+		fmt.Fprintf(&b, "[[virtual_router]]\nname = %q\nvrid = %d\naddresses = [", name, r.VRID)
 		for _, ip := range r.Addresses {
 			fmt.Fprintf(&b, "\"%v/%d\", ", ip, ip.BitLen())
 		}
 		fmt.Fprintf(&b, "]\n")
 	}
 	return b.String()
+}
+
+// linkLocal is the address that the kernel gives an interface (RFC 4291, appendix
+// A).
+func linkLocal(mac net.HardwareAddr) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
 }
 
 // Status asks a member's tandem for its snapshot.
