@@ -19,6 +19,9 @@ func (n *network) recording(r configs.VirtualRouter, c vrrp.Config) (record reco
 		return nil, func() {}, nil
 	}
 	name := fmt.Sprintf("vrid%d-%s", r.VRID, r.Interface)
+	if r.IPv6() {
+		name += "-ipv6" // a VRID may be used once in each family
+	}
 	about := fmt.Sprintf("virtual router %s, vrid %d on %s, of director %s", r.Name, r.VRID, r.Interface, n.node)
 	rec, err := recorder.Start(n.record, name, about, c, n.log.With("part", "election"))
 	if err != nil {

@@ -22,6 +22,7 @@ var frrFamilies = []struct {
 	addresses []netip.Addr
 }{
 	{"IPv4", false, []netip.Addr{elect.Address(elect.DefaultVRID)}},
+	{"IPv6", true, []netip.Addr{netip.MustParseAddr("fe80::5eff:fe00:233"), netip.MustParseAddr("fd77::100")}},
 }
 
 // speakers keeps who has advertised lately.
