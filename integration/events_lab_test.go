@@ -39,7 +39,7 @@ func withHook(t *testing.T, p *drill.Pair, takes string) string {
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return p.TOML() + fmt.Sprintf("[[hook]]\ncommand = [%q]\nevents = [\"active\", \"backup\", \"fault\", \"server-down\", \"server-up\", \"stopping\"]\n", path)
+	return p.TOML() + fmt.Sprintf("[[hook]]\ncommand = [%q]\nevents = [\"active\", \"backup\", \"fault\", \"server-down\", \"stopping\"]\ntimeout = \"15s\" # an emulated machine stalls\n", path)
 }
 
 // told is the events that the hook of a director was told of routers and of the
@@ -72,13 +72,21 @@ func told(t *testing.T, p *drill.Pair, i int) []string {
 // stop, a crash. A hook that is slow holds up neither.
 func TestHooks(t *testing.T) {
 	ctx, p := prepare(t, drill.Options{})
-	p.Use(drill.Tandem{TOML: withHook(t, p, "1")})
+	p.Use(drill.Tandem{TOML: withHook(t, p, "0.3")})
 	if err := p.StartAll(ctx); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for i := range p.Directors {
+			if t.Failed() {
+				s, err := p.Status(i)
+				t.Logf("%s: told %v, hooks %+v, %v", p.Directors[i].Name, told(t, p, i), s.Hooks, err)
+			}
+		}
+	})
 	want := func(i int, words ...string) {
 		t.Helper()
-		within(t, p, 20*time.Second, fmt.Sprintf("%s tells %v", p.Directors[i].Name, words), func() (bool, error) {
+		within(t, p, 40*time.Second, fmt.Sprintf("%s tells %v", p.Directors[i].Name, words), func() (bool, error) {
 			return slices.Equal(told(t, p, i), words), nil
 		})
 	}
