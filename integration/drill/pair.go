@@ -20,6 +20,7 @@ type Options struct {
 	Forwarding string   // "direct" (default) or "masquerade"
 	Directors  int      // default 2
 	Servers    int      // default 2
+	IPv6       bool     // machines have IPv6 addresses, too, and real servers the IPv6 VIP
 	Advert     time.Duration
 	Failback   string        // default "never", so that a drill ends where it led
 	Delay      time.Duration // with Failback "delay"
@@ -91,7 +92,7 @@ func New(o Options) (*Pair, error) {
 			return nil, fmt.Errorf("the program under test is missing, run make first: %w", err)
 		}
 	}
-	l, err := lab.New(lab.Options{Directors: o.Directors, Servers: o.Servers, Inside: o.inside()})
+	l, err := lab.New(lab.Options{Directors: o.Directors, Servers: o.Servers, Inside: o.inside(), IPv6: o.IPv6})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,11 @@ func (p *Pair) StartServer(i int) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := p.runTandem(s, "realserver", "apply", "--address", lab.VIP.String(), "--state-dir", "/run"); err != nil {
+		vips := lab.VIP.String()
+		if p.options.IPv6 {
+			vips += "," + lab.VIP6.String()
+		}
+		if err := p.runTandem(s, "realserver", "apply", "--address", vips, "--state-dir", "/run"); err != nil {
 			return err
 		}
 	}
