@@ -24,12 +24,37 @@ const pipeDelay = time.Second
 type User struct {
 	UID, GID uint32
 	Caps     []uintptr // ambient capabilities, unix.CAP_…: all it has unless UID is 0
+	// Prompt schedules the process before others: its first thread with real-time
+	// priority, the rest with a low nice value.
+	Prompt bool
 }
 
-// Unprivileged is how a director should run: as nobody, with no more than the
-// right to configure the network and to open raw sockets.
+// Unprivileged is how a director should run, and how the packaged unit runs it: as
+// nobody, with no more than the right to configure the network and to open raw
+// sockets, and scheduled before others.
 func Unprivileged() *User {
-	return &User{UID: 65534, GID: 65534, Caps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}}
+	return &User{UID: 65534, GID: 65534, Caps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Prompt: true}
+}
+
+// What a process that is Prompt gets, as in packaging/tandem.service.
+const (
+	promptNice     = -10
+	promptRealtime = 10
+)
+
+// promptly starts a command so that its process is Prompt. It must be called on a
+// thread that may be changed for that long.
+func promptly(c *exec.Cmd) error {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, promptNice); err != nil {
+		return os.NewSyscallError("setpriority", err)
+	}
+	err := c.Start()
+	if err == nil {
+		err = os.NewSyscallError("sched_setattr", unix.SchedSetAttr(c.Process.Pid, &unix.SchedAttr{
+			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: promptRealtime, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+		}, 0))
+	}
+	return errors.Join(err, os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, 0, 0)))
 }
 
 // A Command is a program to start in a node.
@@ -53,6 +78,7 @@ type Process struct {
 	name   string
 	cmd    *exec.Cmd
 	output *output
+	prompt bool // User.Prompt
 	done   chan struct{}
 	err    error // of cmd.Wait; set before done is closed
 }
@@ -78,6 +104,7 @@ func (n *Node) Start(c Command) (*Process, error) {
 	if c.User != nil {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.User.UID, Gid: c.User.GID}
 		p.cmd.SysProcAttr.AmbientCaps = c.User.Caps
+		p.prompt = c.User.Prompt
 	}
 	if err := n.launch(p); err != nil {
 		if c.User != nil && errors.Is(err, fs.ErrPermission) {
@@ -100,7 +127,11 @@ func (n *Node) launch(p *Process) error {
 	if n.dead {
 		return ErrDead
 	}
-	if err := n.place.thread.do(p.cmd.Start); err != nil {
+	start := p.cmd.Start
+	if p.prompt {
+		start = func() error { return promptly(p.cmd) }
+	}
+	if err := n.place.thread.do(start); err != nil {
 		return err
 	}
 	n.procs = append(n.procs, p)
