@@ -43,7 +43,7 @@ func (m Macvlan) String() string {
 type setting struct{ key, value string }
 
 // fixed are the settings of a Macvlan that do not change. All have been seen to be
-// needed, by TestMacvlan in package wire or here.
+// needed, by TestVirtualMACSettings of package wire or here.
 func (m Macvlan) fixed() []setting {
 	ipv4, ipv6 := "net/ipv4/conf/"+m.Name+"/", "net/ipv6/conf/"+m.Name+"/"
 	list := []setting{
