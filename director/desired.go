@@ -28,7 +28,7 @@ func (a HeldAddress) renew() bool { return a.Role.State == vrrp.Active }
 func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold []HeldAddress, drop []configs.VirtualAddress) {
 	for _, r := range cfg.Routers {
 		role := roles[idOf(r)]
-		for _, a := range r.Addresses {
+		for _, a := range placed(r) {
 			if !role.Hold {
 				drop = append(drop, a)
 				continue

@@ -19,6 +19,7 @@ import (
 // connection-sync daemons. Roles come in through SetRole, which never blocks.
 type holder struct {
 	addresses Addresses
+	devices   Devices
 	announcer Announcer
 	daemons   SyncDaemons
 	books     *books
@@ -69,6 +70,7 @@ const (
 func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *holder {
 	h := &holder{
 		addresses: o.Addresses,
+		devices:   o.Devices,
 		announcer: o.Announcer,
 		daemons:   o.Sync,
 		books:     books,
@@ -131,14 +133,14 @@ func (h *holder) Wake() {
 }
 
 // Holding finds the virtual address that is held in an active role and was in
-// the kernel at the last pass, and says whether its election is fresh. While it is
+// the kernel at the last pass, on an interface or on its device, and says whether its election is fresh. While it is
 // not, another director may be active by now.
 func (h *holder) Holding(ip netip.Addr, interfaceName string) (va configs.VirtualAddress, held, fresh bool) {
 	h.mu.Lock()
 	var id RouterID
 	for _, r := range h.cfg.Routers {
-		for _, a := range r.Addresses {
-			if a.Prefix.Addr() == ip && a.Interface == interfaceName {
+		for i, a := range placed(r) {
+			if a.Prefix.Addr() == ip && (a.Interface == interfaceName || r.Addresses[i].Interface == interfaceName) {
 				va, id = a, idOf(r)
 			}
 		}
@@ -208,7 +210,9 @@ func (h *holder) pass(at time.Time) (next time.Time, err error) {
 	hold, drop := DesiredAddresses(h.cfg, h.roles)
 	orphans := slices.SortedFunc(maps.Keys(h.orphans), compareAddress)
 	daemons, daemonsAgain := h.wantedDaemons(at)
+	open := openings(h.cfg, h.roles)
 	h.mu.Unlock()
+	openErr := h.openDevices(open)
 
 	// The addresses come first: starting a daemon takes the kernel milliseconds
 	// that clients of a dead director would wait. What is established meanwhile is
@@ -220,7 +224,7 @@ func (h *holder) pass(at time.Time) (next time.Time, err error) {
 		addressErr = h.forgetOrphans(orphans)
 	}
 	return earliest(at.Add(holderResync), daemonsAgain, renewAt),
-		errors.Join(addressErr, startErr, stopErr)
+		errors.Join(openErr, addressErr, startErr, stopErr)
 }
 
 // wantedDaemons is which sync daemons should run, and when to ask again; nil if
@@ -325,7 +329,7 @@ func (h *holder) holdsAny(routers map[RouterID]*router) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, r := range routers {
-		if h.roles[id].Hold || slices.ContainsFunc(r.cfg.Addresses, func(a configs.VirtualAddress) bool { return h.have[a] }) {
+		if h.roles[id].Hold || slices.ContainsFunc(placed(r.cfg), func(a configs.VirtualAddress) bool { return h.have[a] }) {
 			return true
 		}
 	}

@@ -20,6 +20,7 @@ type Options struct {
 	Config *configs.Config
 
 	Addresses Addresses
+	Devices   Devices
 	Announcer Announcer
 	Links     func() (map[string]Link, error)
 	// Probe asks an interface's segment who has an address; nil: nobody.
@@ -127,6 +128,7 @@ type Owned struct {
 	Services  []ipvsctl.ServiceKey     `json:"services"`
 	Sysctls   map[string]string        `json:"sysctls"` // the values before
 	Sync      bool                     `json:"sync"`    // connection-sync daemons
+	Devices   []Device                 `json:"devices,omitempty"`
 }
 
 // Election is one virtual router's election, running. Close ends it without a
