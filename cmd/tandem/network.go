@@ -44,6 +44,7 @@ type network struct {
 	mu       sync.Mutex
 	director *director.Director
 	segments map[string]*segment
+	devices  map[string]*device // the segments of virtual MACs
 
 	// routers are how the advertisements of the configuration that was prepared last
 	// travel. The keys are in them.
@@ -81,6 +82,7 @@ func newNetwork(node string, links *netif.Handle, changed func(), onThread func(
 		ready:    make(chan struct{}),
 		failed:   make(chan error, 1),
 		segments: make(map[string]*segment),
+		devices:  make(map[string]*device),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.virtual.Store(&map[netip.Addr]bool{})
@@ -169,6 +171,10 @@ func (n *network) close() {
 		}
 		s.arp.Close()
 	}
+	for _, dev := range n.devices {
+		dev.cancel()
+		dev.outlet.Close()
+	}
 	n.poller.Close()
 }
 
@@ -230,6 +236,9 @@ func (n *network) probe(ctx context.Context, name string, ip netip.Addr) (net.Ha
 // Announce announces addresses now and again as long as they are held.
 func (n *network) Announce(list []configs.VirtualAddress) {
 	n.each(list, func(s *segment, ip netip.Addr) { s.repeater.Announce(ip) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.useOutlets(list)
 }
 
 // Cancel ends the repeats.
@@ -272,7 +281,7 @@ func (n *network) open(name string, adverts bool) (*segment, error) {
 	s, ok := n.segments[name]
 	if !ok {
 		var err error
-		if s, err = n.openSegment(name); err != nil {
+		if s, err = n.openSegment(name, n.goRun); err != nil {
 			return nil, err
 		}
 		n.segments[name] = s
@@ -285,7 +294,9 @@ func (n *network) open(name string, adverts bool) (*segment, error) {
 	return s, nil
 }
 
-func (n *network) openSegment(name string) (*segment, error) {
+// openSegment opens an interface for announcements. run runs a part of it until the
+// end.
+func (n *network) openSegment(name string, run func(string, func(context.Context) error)) (*segment, error) {
 	arp, err := wire.NewAnnouncer(name, func(err error) {
 		n.log.Warn("ARP", "interface", name, "usable", err == nil, "err", err)
 	})
@@ -299,8 +310,8 @@ func (n *network) openSegment(name string) (*segment, error) {
 		func(ip netip.Addr, err error) {
 			n.log.Warn("address was not announced", "address", ip, "interface", name, "err", err)
 		})
-	n.goRun("announcements on "+name, s.repeater.Run)
-	n.goRun("ARP on "+name, func(ctx context.Context) error {
+	run("announcements on "+name, s.repeater.Run)
+	run("ARP on "+name, func(ctx context.Context) error {
 		return arp.Watch(ctx, func(c wire.Conflict) {
 			n.tell(func(d *director.Director) { d.AddressClaimed(c.At, c.IP, name, c.MAC.String()) })
 		})
@@ -444,7 +455,9 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 func (n *network) router(r configs.VirtualRouter) wire.RouterConfig {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.routers[routerID(r)]
+	c := n.routers[routerID(r)]
+	c.Outlet = n.outletOf(r)
+	return c
 }
 
 // newElection runs the election of a virtual router whose interfaces are open.

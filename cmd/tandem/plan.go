@@ -29,10 +29,11 @@ func planCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan",
 		Short: "Show which sysctls and IPVS entries a start or a reload would change, and change nothing",
-		Long: `Plan compares the configuration with the kernel: the sysctls that LVS needs,
-each with its reason, those that an earlier configuration changed and that would
-be put back, and the IPVS table. The virtual IPs and the connection-sync daemons
-are not in it: they go where the election goes.
+		Long: `Plan compares the configuration with the kernel: the interfaces of virtual
+MACs, the sysctls that LVS needs, each with its reason, those that an earlier
+configuration changed and that would be put back, and the IPVS table. The
+virtual IPs and the connection-sync daemons are not in it: they go where the
+election goes.
 
 The verdicts are those of the running tandem; without one, every server is taken
 to be up. The exit status is 0 if none of these would change, 2 if some would, 1
@@ -82,6 +83,10 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 	if err != nil {
 		return 0, err
 	}
+	interfaces, err := planDevices(out, cfg, owned.Devices)
+	if err != nil {
+		return 0, err
+	}
 	for _, c := range changes {
 		fmt.Fprintf(out, "sysctl %s: %s -> %s (%s)\n", c.Key, c.Have, c.Want, c.Why)
 	}
@@ -94,7 +99,7 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 	for _, op := range ops {
 		fmt.Fprintln(out, op)
 	}
-	return len(changes) + len(ops), nil
+	return interfaces + len(changes) + len(ops), nil
 }
 
 // planSysctls lists what would be put back, which is what was changed before and

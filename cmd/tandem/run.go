@@ -144,6 +144,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger) error {
 		Node:        self.Name,
 		Config:      cfg,
 		Addresses:   addresses{links},
+		Devices:     devices{net},
 		Announcer:   net,
 		Links:       net.state,
 		Probe:       net.probe,
