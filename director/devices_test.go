@@ -307,3 +307,21 @@ func TestVirtualMACOf(t *testing.T) {
 		t.Errorf("%s, want %s", got, mac)
 	}
 }
+
+// An active router that is to have an address somewhere else is not at once taken for
+// one that cannot hold it.
+func TestNewAddressHasTime(t *testing.T) {
+	bubble(t, "", func(t *testing.T, w *world) {
+		h := hold(t, w, config(t, routerWeb))
+		h.active(idWeb)
+		after(sec(10))
+		w.fail("add ", true)
+		w.edit(func() { w.links[device.Name] = Link{Up: true} })
+		h.SetConfig(config(t, routerMAC))
+		wantText(t, "at once", h.Failing(time.Now(), idWeb), "")
+		after(sec(1))
+		wantText(t, "after a second", h.Failing(time.Now(), idWeb), "")
+		after(sec(1))
+		wantText(t, "after two", h.Failing(time.Now(), idWeb), "the kernel has not taken 10.0.0.100/32 on vr4-51-eth0 for 2s")
+	})
+}

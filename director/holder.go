@@ -41,7 +41,7 @@ type holder struct {
 	syncs   bool                            // the sync daemons are ours, or were
 	repairs int
 	have    map[configs.VirtualAddress]bool      // at the last pass; replaced, never changed
-	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it
+	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it, or it was first configured
 	running map[SyncRole]SyncDaemon              // at the last pass; replaced, never changed
 
 	// Only the loop's own goroutine uses this.
@@ -117,6 +117,10 @@ func (h *holder) SetConfig(cfg *configs.Config) {
 	}
 	for a := range namedAddresses(cfg) {
 		delete(h.orphans, a)
+		// An active router has had no time yet to hold what is new.
+		if _, known := h.ensured[a]; !known {
+			h.ensured[a] = time.Now()
+		}
 	}
 	h.cfg = cfg
 	h.syncs = h.syncs || cfg.ConnectionSync.Mode != configs.SyncOff

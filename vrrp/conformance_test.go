@@ -36,8 +36,7 @@ func tests(names ...string) []string { return names }
 // Reasons that come up more than once.
 const (
 	onlyIPv6 = "IPv6 only"
-	noVMAC   = "there is no virtual MAC: the addresses are announced with the interface's own, so no frame carries one"
-	ownMAC   = "there is no virtual MAC: neighbours learn the interface's own MAC from announcements at each takeover, because a virtual one needs a device of its own and a switch that lets it move"
+	ownMAC   = "only with virtual_mac; by default neighbours learn the interface's own MAC from announcements at each takeover, because a virtual one needs an interface of its own and a switch that lets it move"
 	noV2     = "version 2 is not spoken"
 	operator = "it is for the operator"
 )
@@ -100,7 +99,9 @@ var conformance = []clause{
 		departs: "after a hand-over the addresses are held until the successor has taken over, 100 ms longer than it needs to say so: no instant without them"},
 	{section: "6.4.2", level: "must not", demand: "a backup answers Neighbor Solicitations", notApplicable: onlyIPv6},
 	{section: "6.4.2", level: "must not", demand: "a backup sends Router Advertisements", notApplicable: onlyIPv6},
-	{section: "6.4.2", level: "must", demand: "a backup discards frames for the virtual MAC", notApplicable: noVMAC},
+	{section: "6.4.2", level: "must", demand: "a backup discards frames for the virtual MAC",
+		does: tests("vrrp/wire.TestFloodedFrames", "internal/netif.TestOpenMacvlan", "director.TestVirtualMAC"), refuses: tests("vrrp/wire.TestFloodedFrames"),
+		departs: "an election does not survive the daemon: after a crash they are forwarded, if the machine forwards, until tandem release"},
 	{section: "6.4.2", level: "must not", demand: "a backup accepts packets for the addresses",
 		does:    tests("director.TestDesiredAddresses", "director.TestHolderRoles"),
 		refuses: tests("internal/sim.TestScenarios", "internal/sim.TestMutants"),
@@ -110,7 +111,7 @@ var conformance = []clause{
 	{section: "6.4.2", level: "table", demand: "Active_Down_Timer fires: an advertisement, announcements, Adver_Timer, Active",
 		does: tests("TestStateTable", "director.TestHolderRoles", "vrrp/runner.TestTakeover"), refuses: tests("TestStaleTimeout", "TestPacketBeforeTimeout")},
 	{section: "6.4.2", level: "table", demand: "a gratuitous ARP for each address holds that address and the virtual MAC (errata 7947, 7949)",
-		does: tests("vrrp/wire.TestARPPackets", "vrrp/wire.TestAnnounceFrames"), refuses: tests("vrrp/wire.TestARPPackets"), departs: ownMAC},
+		does: tests("vrrp/wire.TestARPPackets", "vrrp/wire.TestAnnounceFrames", "vrrp/wire.TestVirtualMAC"), refuses: tests("vrrp/wire.TestARPPackets"), departs: ownMAC},
 	{section: "6.4.2", level: "table", demand: "priority 0: Active_Down_Timer is Skew_Time",
 		does: tests("TestStateTable", "vrrp/runner.TestHandOver"), refuses: tests("TestReleaseNeverDelays"),
 		departs: "never later than the timer would fire anyway: a stream of releases must not keep everybody from taking over"},
@@ -125,7 +126,8 @@ var conformance = []clause{
 	{section: "6.4.3", level: "must", demand: "it is a member of the Solicited-Node groups", notApplicable: onlyIPv6},
 	{section: "6.4.3", level: "must", demand: "it answers Neighbor Solicitations with the Router flag", notApplicable: onlyIPv6},
 	{section: "6.4.3", level: "must", demand: "it sends Router Advertisements", notApplicable: onlyIPv6},
-	{section: "6.4.3", level: "must", demand: "it forwards frames for the virtual MAC", notApplicable: noVMAC},
+	{section: "6.4.3", level: "must", demand: "it forwards frames for the virtual MAC",
+		does: tests("vrrp/wire.TestFloodedFrames"), refuses: tests("internal/netif.TestOpenMacvlan"), departs: "if the interface does, for masquerading"},
 	{section: "6.4.3", level: "must", demand: "it accepts packets for the addresses if it owns them or Accept_Mode is true",
 		does: tests("director.TestHolderRoles", "integration.TestFailback"), oneWay: "Accept_Mode is always true: IPVS balances what is local"},
 	{section: "6.4.3", level: "must not", demand: "it accepts packets for the addresses otherwise",
@@ -171,7 +173,8 @@ var conformance = []clause{
 		does: tests("TestFieldsComeFromTheConfiguration", "TestAdvertWire"), refuses: tests("TestAppendErrors"),
 		departs: "the last advertisement of a router that yields names the winner's interval (TestYieldSpeaksForTheWinner)"},
 	{section: "7.2", level: "must", demand: "send from the virtual MAC",
-		does: tests("vrrp/wire.TestFrame"), oneWay: "no input changes it", departs: ownMAC},
+		does: tests("vrrp/wire.TestOutlet", "cmd/tandem.TestDevices"), refuses: tests("internal/netif.TestMacvlanSilence"),
+		departs: ownMAC + "; and then not by unicast, nor before the addresses are announced: a switch must not send to who does not have them yet"},
 	{section: "7.2", level: "must", demand: "send from the primary address of the interface",
 		does: tests("vrrp/wire.TestFrame", "vrrp/wire.TestPrimaryFollowsInterface"), refuses: tests("vrrp/wire.TestPrimaryFollowsInterface")},
 	{section: "7.2", level: "must", demand: "protocol 112, to 224.0.0.18",
@@ -180,15 +183,15 @@ var conformance = []clause{
 	{section: "7.4", level: "must not", demand: "the virtual MAC in interface identifiers", notApplicable: onlyIPv6},
 
 	{section: "8.1.2", level: "must not", demand: "answer ARP requests for the addresses with the physical MAC",
-		does: tests("vrrp/wire.TestAnnounceMovesNeighbour"), oneWay: "the kernel answers", departs: ownMAC},
+		does: tests("vrrp/wire.TestVirtualMAC"), refuses: tests("vrrp/wire.TestVirtualMACSettings"), departs: ownMAC},
 	{section: "8.1.2", level: "should not", demand: "after a restart send ARP packets with the physical MAC for owned addresses",
-		does: tests("vrrp/wire.TestAnnounceFrames"), oneWay: "there is no other MAC", departs: ownMAC},
+		does: tests("vrrp/wire.TestVirtualMAC"), refuses: tests("vrrp/wire.TestVirtualMACSettings"), departs: ownMAC},
 	{section: "8.1.2", level: "should", demand: "announce each address when an interface is configured",
 		does: tests("director.TestHolderRoles", "vrrp/wire.TestRepeats"), refuses: tests("vrrp/wire.TestNotHeld")},
 	{section: "8.1.2", level: "must", demand: "delay announcements until the address is configured",
 		does: tests("director.TestHolderRoles"), refuses: tests("director.TestHolderRoles", "vrrp/wire.TestNotHeld")},
 	{section: "8.1.2", level: "should", demand: "reach one particular router by an address of its own", notApplicable: operator},
-	{section: "8.1.3", level: "must", demand: "proxy ARP with the virtual MAC", notApplicable: noVMAC},
+	{section: "8.1.3", level: "must", demand: "proxy ARP with the virtual MAC", notApplicable: "tandem proxies for nobody"},
 
 	{section: "8.2.1", level: "should", demand: "the source of ICMPv6 redirects", notApplicable: onlyIPv6},
 	{section: "8.2.2", level: "must not", demand: "answer Neighbor Solicitations with the physical MAC", notApplicable: onlyIPv6},

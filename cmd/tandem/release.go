@@ -26,8 +26,8 @@ func releaseCommand(s *settings) *cobra.Command {
 		Short: "Take away what a crashed tandem left behind",
 		Long: `Release fences this machine after the daemon died: it removes the virtual IPs
 and the interfaces of virtual MACs, and stops the connection-sync daemons, so
-that the other director owns them alone. The IPVS table and the sysctls stay, which a restart takes up again; with
---all they go too.
+that the other director owns them alone. The IPVS table and the sysctls stay,
+which a restart takes up again; with --all they go too.
 
 It refuses while a tandem runs, and does nothing when there is nothing to do.`,
 		Args: cobra.NoArgs,

@@ -356,6 +356,18 @@ func TestVirtualMACSettings(t *testing.T) {
 			r.host.set(t, "net/ipv4/conf/eth0/arp_ignore", "1")
 		})
 	}
+	// What is answered leaves by eth0, which has to ask for the client sometimes.
+	for _, tt := range []struct{ value, want string }{{"2", virtualMAC}, {"0", ownMAC}} {
+		r.host.set(t, "net/ipv4/conf/eth0/arp_announce", tt.value)
+		if _, err := client.ask(t, r.vip); err != nil {
+			t.Fatal(err)
+		}
+		_ = r.host.nl.NeighDel(&netlink.Neigh{LinkIndex: r.host.link(t).Attrs().Index, IP: net.IPv4(192, 0, 2, 2)})
+		_, _ = client.ask(t, r.vip) // now with another neighbour, it may not be answered
+		if got := client.neighbourOf(t, r.vip).String(); got != tt.want {
+			t.Errorf("with arp_announce = %s the client has %v at %s, want %s", tt.value, r.vip, got, tt.want)
+		}
+	}
 }
 
 // TestFloodedFrames: a switch that does not know where the virtual MAC is sends to
