@@ -158,3 +158,25 @@ func TestOutletUnicast(t *testing.T) {
 		t.Errorf("from MAC %v", mac)
 	}
 }
+
+// An advertisement costs no memory, whichever way it leaves.
+func TestOutletAllocations(t *testing.T) {
+	left, right := newHosts(t)
+	right.macvlan(t, false)
+	outlet := left.outlet(t, left.macvlan(t, false))
+	lc := left.listen(t, Options{Router: every(NewRouter(RouterConfig{Outlet: outlet}))})
+	lc.linkLocal(t)
+	failed := func(err error) { t.Error(err) }
+	for _, use := range []bool{false, true} {
+		outlet.Use(use)
+		n := testing.AllocsPerRun(100, func() {
+			if err := lc.Queue(advert, failed); err != nil {
+				t.Fatal(err)
+			}
+			lc.poller.Flush()
+		})
+		if n != 0 {
+			t.Errorf("in use %t: %v allocations", use, n)
+		}
+	}
+}
