@@ -55,6 +55,7 @@ type VirtualRouter struct {
 	Version        uint8            // of VRRP: 3 or 2
 	Checksum       string           // "pseudo-header" or "rfc9568"; only with version 3 over IPv4, else empty
 	AuthPass       Secret           // printable ASCII, of which the first 8 count; only with version 2, and empty for none
+	VirtualMAC     bool             // the addresses on Interface have the MAC of RFC 9568, section 7.3
 	AdvertInterval time.Duration    // 10 ms to 40.95 s in whole centiseconds; with version 2 1 s to 255 s in whole seconds
 	Failback       string           // "immediate", "delay" or "never"
 	FailbackDelay  time.Duration    // above 0 with "delay", else 0

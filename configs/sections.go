@@ -136,6 +136,7 @@ func readElection(t *table, r *VirtualRouter) {
 	r.Version = read(t, "version", r.Version, whole[uint8](2, 3))
 	r.AdvertInterval = read(t, "advert_interval", r.AdvertInterval, intervalOf(r.Version))
 	readVersion(t, r)
+	r.VirtualMAC = read(t, "virtual_mac", r.VirtualMAC, boolean)
 	r.Failback = read(t, "failback", r.Failback, oneOf("delay", "immediate", "never"))
 	r.FailbackDelay = read(t, "failback_delay", r.FailbackDelay, span(time.Millisecond, 24*time.Hour, time.Millisecond))
 	r.StartupDelay = read(t, "startup_delay", r.StartupDelay, span(0, 10*time.Minute, time.Millisecond))

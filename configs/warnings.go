@@ -61,6 +61,7 @@ func (c *Config) routerWarnings(r VirtualRouter) []Warning {
 	c.trackWarnings(r, warn)
 	c.followWarnings(r, warn)
 	c.acceptWarnings(r, warn)
+	c.virtualMACWarnings(r, warn)
 	if r.Failback == "delay" && r.FailbackDelay < warm && c.ConnectionSync.Mode != SyncOff {
 		warn(fmt.Sprintf("after failback_delay %s a director that comes back may not know the connections yet: the active's kernel sends each one again within 10s", short(r.FailbackDelay)),
 			fmt.Sprintf("write at least %q", short(warm)))

@@ -129,11 +129,11 @@ func (b *books) sysctls(before map[string]string) error {
 	return b.change(func(o *Owned) { o.Sysctls = before })
 }
 
-// namedAddresses is the set of virtual addresses of a configuration.
+// namedAddresses is the set of virtual addresses of a configuration, as placed.
 func namedAddresses(cfg *configs.Config) map[configs.VirtualAddress]bool {
 	out := make(map[configs.VirtualAddress]bool)
 	for _, r := range cfg.Routers {
-		for _, a := range r.Addresses {
+		for _, a := range placed(r) {
 			out[a.VirtualAddress] = true
 		}
 	}

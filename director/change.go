@@ -27,6 +27,7 @@ func (d *Director) Reload(cfg *configs.Config) error {
 	gone, missing := splitRouters(d.routers, cfg.Routers)
 	made, err := d.admit(cfg, missing)
 	if err != nil {
+		d.keeper.SetConfig(d.cfg)
 		return errors.Join(err, d.o.Prepare(d.cfg))
 	}
 	// From here on nothing is refused.
@@ -41,6 +42,7 @@ func (d *Director) Reload(cfg *configs.Config) error {
 		d.log.Warn("trying again; a release after a crash relies on the configuration file until then", "err", err)
 	}
 	d.holder.SetConfig(cfg)
+	d.keeper.SetConfig(cfg)
 	return nil
 }
 
@@ -48,6 +50,9 @@ func (d *Director) Reload(cfg *configs.Config) error {
 // refused. On an error all is as before, except for what Prepare opened.
 func (d *Director) admit(cfg *configs.Config, missing []configs.VirtualRouter) (map[RouterID]*router, error) {
 	if err := d.deniable(cfg); err != nil {
+		return nil, err
+	}
+	if err := d.keeper.Expect(d.cfg, cfg); err != nil {
 		return nil, err
 	}
 	if err := d.o.Prepare(d.cfg, cfg); err != nil {
@@ -147,5 +152,5 @@ func (d *Director) Stop() error {
 	// The loops end first, or they would put back what is taken away.
 	d.endLoops()
 	<-d.done
-	return errors.Join(d.balancer.Release(), d.holder.Release(), d.tuner.revert())
+	return errors.Join(d.balancer.Release(), d.holder.Release(), d.keeper.Release(), d.tuner.revert())
 }

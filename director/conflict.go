@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tandem/configs"
 	"tandem/internal/events"
 )
 
@@ -43,6 +44,10 @@ func (d *Director) AddressClaimed(at time.Time, ip netip.Addr, interfaceName, ma
 		return
 	}
 	d.mu.Lock()
+	if claimsForRouter(d.cfg, ip, mac) {
+		d.mu.Unlock()
+		return
+	}
 	r := d.rivalries[va]
 	news := r.MAC != mac || at.Sub(r.Last) > conflictMemory
 	defend := r.defended.IsZero() || at.Sub(r.defended) >= defendInterval
@@ -63,6 +68,15 @@ func (d *Director) AddressClaimed(at time.Time, ip netip.Addr, interfaceName, ma
 	if err := d.o.Announcer.Defend(va); err != nil {
 		d.log.Warn("a virtual IP could not be defended", "address", ip, "interface", interfaceName, "err", err)
 	}
+}
+
+// claimsForRouter says whether a claim has the virtual MAC of the address's router. It
+// comes from another director that takes itself for the active, which the election
+// settles.
+func claimsForRouter(cfg *configs.Config, ip netip.Addr, mac string) bool {
+	return slices.ContainsFunc(cfg.Routers, func(r configs.VirtualRouter) bool {
+		return virtualMAC(r) == mac && slices.ContainsFunc(r.Addresses, func(a configs.RouterAddress) bool { return a.Prefix.Addr() == ip })
+	})
 }
 
 // conflicts lists the claims that are not old. The caller holds d.mu.

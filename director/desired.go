@@ -33,7 +33,7 @@ func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold [
 			hold = append(hold, heldAddresses(r, role)...)
 			continue
 		}
-		for _, a := range r.Addresses {
+		for _, a := range placed(r) {
 			drop = append(drop, a.VirtualAddress)
 		}
 	}
@@ -42,8 +42,9 @@ func DesiredAddresses(cfg *configs.Config, roles map[RouterID]vrrp.Role) (hold [
 
 // heldAddresses are those of a router whose role holds them.
 func heldAddresses(r configs.VirtualRouter, role vrrp.Role) []HeldAddress {
-	hold := make([]HeldAddress, len(r.Addresses))
-	for i, a := range r.Addresses {
+	addresses := placed(r)
+	hold := make([]HeldAddress, len(addresses))
+	for i, a := range addresses {
 		hold[i] = HeldAddress{VirtualAddress: a.VirtualAddress, Options: a.AddressOptions, Router: idOf(r), Lease: r.AddressLease, Role: role}
 	}
 	return hold

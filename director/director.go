@@ -26,6 +26,7 @@ type Director struct {
 	books    *books
 	holder   *holder
 	balancer *balancer
+	keeper   *keeper
 	groups   *groups
 	judges   *judges
 	tuner    *tuner
@@ -51,8 +52,8 @@ type Director struct {
 }
 
 // New prepares a director. Nothing of the kernel is changed before Run, except
-// that the elections' sockets are opened, so that a missing interface or
-// privilege is an error here.
+// that the elections' sockets are opened and the interfaces of virtual MACs made, so
+// that a missing interface or privilege is an error here.
 func New(o Options) (*Director, error) {
 	if _, err := o.Config.Director(o.Node); err != nil {
 		return nil, err
@@ -86,14 +87,24 @@ func New(o Options) (*Director, error) {
 	d.judges = newJudges(o.Events, o.Config)
 	d.groups = newGroups(o.Node, d.electionOf, d.kickGate, o.Events, o.Log)
 	d.groups.SetConfig(o.Config)
+	d.keeper = newKeeper(o, books, d.holder)
 	d.stopping, d.endLoops = context.WithCancel(context.Background())
-	if err := o.Prepare(o.Config); err != nil {
-		return nil, err
-	}
-	if d.routers, err = d.makeRouters(o.Config, o.Config.Routers); err != nil {
-		return nil, err
+	if err := d.open(o.Config); err != nil {
+		return nil, errors.Join(err, d.keeper.Withdraw())
 	}
 	return d, nil
+}
+
+// open opens what a configuration needs of the network, and its elections.
+func (d *Director) open(cfg *configs.Config) (err error) {
+	if err := d.keeper.Expect(cfg); err != nil {
+		return err
+	}
+	if err := d.o.Prepare(cfg); err != nil {
+		return err
+	}
+	d.routers, err = d.makeRouters(cfg, cfg.Routers)
+	return err
 }
 
 // makeRouters opens the elections of those virtual routers of a configuration
@@ -175,6 +186,7 @@ func (d *Director) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.holder.Run(ctx) })
 	g.Go(func() error { return d.balancer.Run(ctx) })
+	g.Go(func() error { return d.keeper.Run(ctx) })
 	g.Go(func() error { return d.keepTuned(ctx) })
 	g.Go(func() error { return d.groups.Run(ctx) })
 	for _, r := range d.currentRouters() {
@@ -259,6 +271,7 @@ func (d *Director) fresh(id RouterID, role vrrp.Role) bool {
 // LinksChanged wakes whatever depends on links and addresses.
 func (d *Director) LinksChanged() {
 	d.holder.Wake()
+	d.keeper.Wake()
 	for _, r := range d.currentRouters() {
 		r.gate.Kick()
 	}

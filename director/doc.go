@@ -9,6 +9,8 @@
 //	roles ───────► holder    virtual IPs, announcements, what follows them, sync daemons
 //	verdicts ────► balancer  IPVS services and servers
 //
+// A keeper makes the interfaces of virtual MACs, and makes them again.
+//
 // They are two so that a takeover never waits for a large table to be read. A
 // gate for each virtual router decides whether it takes part in its election,
 // and what the things that it tracks make of its priority. Routers of a group move
@@ -23,5 +25,6 @@
 // Locks are taken in this order: Director.changing, Director.mu, that of a
 // holder, balancer, gate, groups or judges, that of the books or of the events.
 // None is held while the network or the kernel is asked for something; that of the
-// books is while the ledger is written.
+// books is while the ledger is written. A keeper makes one change at a time,
+// under a lock that nothing else waits for.
 package director

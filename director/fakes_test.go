@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,7 +39,9 @@ func (w fakeAddresses) Ensure(ra configs.RouterAddress, lease time.Duration) err
 	a := ra.VirtualAddress
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, ok := w.links[a.Interface]; !ok {
+	if _, ok := w.links[a.Interface]; !ok && strings.HasPrefix(a.Interface, "vr") {
+		return fmt.Errorf("%s: %w", a.Interface, errNoDevice)
+	} else if !ok {
 		w.t.Errorf("address %v on an interface that does not exist", a)
 	}
 	w.expire()
@@ -315,7 +318,7 @@ func (w fakeLedger) Save(o Owned) error {
 }
 
 func copyOwned(o Owned) Owned {
-	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync, Routes: o.Routes, Rules: o.Rules, Firewall: o.Firewall}
+	return Owned{Addresses: slices.Clone(o.Addresses), Services: slices.Clone(o.Services), Sysctls: maps.Clone(o.Sysctls), Sync: o.Sync, Routes: o.Routes, Rules: o.Rules, Firewall: o.Firewall, Devices: slices.Clone(o.Devices)}
 }
 
 // fakeThings are what routers track. It knows only of what it was told to watch.

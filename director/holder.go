@@ -20,6 +20,7 @@ import (
 // kernel's connection-sync daemons. Roles come in through SetRole, which never blocks.
 type holder struct {
 	addresses Addresses
+	devices   Devices
 	announcer Announcer
 	routes    *following[configs.Route, configs.RouteKey]
 	rules     *following[configs.Rule, configs.RuleKey]
@@ -45,7 +46,7 @@ type holder struct {
 	syncs   bool                            // the sync daemons are ours, or were
 	repairs int
 	have    map[configs.VirtualAddress]bool      // at the last pass; replaced, never changed
-	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it
+	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it, or it was first configured
 	running map[SyncRole]SyncDaemon              // at the last pass; replaced, never changed
 
 	// Only the loop's own goroutine uses this.
@@ -75,6 +76,7 @@ const (
 func newHolder(o Options, books *books, fresh func(RouterID, vrrp.Role) bool) *holder {
 	h := &holder{
 		addresses: o.Addresses,
+		devices:   o.Devices,
 		announcer: o.Announcer,
 		routes:    newRoutes(o, books, fresh),
 		rules:     newRules(o, books, fresh),
@@ -125,6 +127,10 @@ func (h *holder) SetConfig(cfg *configs.Config) {
 	}
 	for a := range namedAddresses(cfg) {
 		delete(h.orphans, a)
+		// An active router has had no time yet to hold what is new.
+		if _, known := h.ensured[a]; !known {
+			h.ensured[a] = time.Now()
+		}
 	}
 	h.cfg = cfg
 	h.syncs = h.syncs || cfg.ConnectionSync.Mode != configs.SyncOff
@@ -144,14 +150,14 @@ func (h *holder) Wake() {
 }
 
 // Holding finds the virtual address that is held in an active role and was in
-// the kernel at the last pass, and says whether its election is fresh. While it is
+// the kernel at the last pass, on an interface or on its device, and says whether its election is fresh. While it is
 // not, another director may be active by now.
 func (h *holder) Holding(ip netip.Addr, interfaceName string) (va configs.VirtualAddress, held, fresh bool) {
 	h.mu.Lock()
 	var id RouterID
 	for _, r := range h.cfg.Routers {
-		for _, a := range r.Addresses {
-			if a.Prefix.Addr() == ip && a.Interface == interfaceName {
+		for i, a := range placed(r) {
+			if a.Prefix.Addr() == ip && (a.Interface == interfaceName || r.Addresses[i].Interface == interfaceName) {
 				va, id = a.VirtualAddress, idOf(r)
 			}
 		}
@@ -227,8 +233,9 @@ func (h *holder) pass(at time.Time) (next time.Time, err error) {
 	routes, rules := Desired(h.cfg, h.roles, routesOf), Desired(h.cfg, h.roles, rulesOf)
 	orphans := slices.SortedFunc(maps.Keys(h.orphans), compareAddress)
 	daemons, daemonsAgain := h.wantedDaemons(at)
-	cfg := h.cfg
+	cfg, open := h.cfg, openings(h.cfg, h.roles)
 	h.mu.Unlock()
+	openErr := h.openDevices(open)
 	guardErr := h.guard.pass(at) // before an address that it is for is there
 
 	// The addresses come first: starting a daemon takes the kernel milliseconds
@@ -242,7 +249,7 @@ func (h *holder) pass(at time.Time) (next time.Time, err error) {
 		addressErr = h.forgetOrphans(orphans)
 	}
 	return earliest(at.Add(holderResync), daemonsAgain, renewAt, followAt),
-		errors.Join(addressErr, guardErr, followErr, h.forgetFollowers(cfg), startErr, stopErr)
+		errors.Join(openErr, addressErr, guardErr, followErr, h.forgetFollowers(cfg), startErr, stopErr)
 }
 
 // wantedDaemons is which sync daemons should run, and when to ask again; nil if
@@ -349,7 +356,7 @@ func (h *holder) holdsAny(routers map[RouterID]*router) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, r := range routers {
-		if h.roles[id].Hold || slices.ContainsFunc(r.cfg.Addresses, func(a configs.RouterAddress) bool { return h.have[a.VirtualAddress] }) {
+		if h.roles[id].Hold || slices.ContainsFunc(placed(r.cfg), func(a configs.RouterAddress) bool { return h.have[a.VirtualAddress] }) {
 			return true
 		}
 	}

@@ -24,6 +24,7 @@ type Options struct {
 	Routes    Routes
 	Rules     Rules
 	Firewall  Firewall
+	Devices   Devices
 	Announcer Announcer
 	Links     func() (map[string]Link, error)
 	// Probe asks an interface's segment who has an address; nil: nobody.
@@ -147,9 +148,10 @@ type Owned struct {
 	Sync      bool                     `json:"sync"`    // connection-sync daemons
 
 	// What marks itself as ours in the kernel, if there is any.
-	Routes   bool `json:"routes,omitempty"`
-	Rules    bool `json:"rules,omitempty"`
-	Firewall bool `json:"firewall,omitempty"`
+	Routes   bool     `json:"routes,omitempty"`
+	Rules    bool     `json:"rules,omitempty"`
+	Firewall bool     `json:"firewall,omitempty"`
+	Devices  []Device `json:"devices,omitempty"`
 }
 
 // Election is one virtual router's election, running. Close ends it without a

@@ -51,8 +51,9 @@ type RouterStatus struct {
 	Name        string          `json:"name"`
 	VRID        uint8           `json:"vrid"`
 	Interface   string          `json:"interface"`
-	IPv6        bool            `json:"ipv6,omitempty"` // the adverts travel over IPv6
-	State       string          `json:"state"`          // init, backup, active
+	IPv6        bool            `json:"ipv6,omitempty"`   // the adverts travel over IPv6
+	Device      *Device         `json:"device,omitempty"` // of the virtual MAC
+	State       string          `json:"state"`            // init, backup, active
 	Cause       string          `json:"cause"`
 	Since       time.Time       `json:"since"`
 	Transitions uint64          `json:"became_active"`
@@ -224,7 +225,7 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 		Conflicts: conflicts,
 		Repairs:   RepairStatus{Addresses: h.repairs, Table: b.repairs, Sysctls: retuned},
 		Drops:     d.o.Drops(),
-		Problems:  problems(h.problem, b.problem, d.tuning.problem(), loading.Error),
+		Problems:  problems(h.problem, b.problem, d.tuning.problem(), d.keeper.passes.problem(), loading.Error),
 	}
 	d.holder.countRepairs(&s.Repairs)
 	for _, rc := range cfg.Routers {
@@ -242,11 +243,11 @@ func (d *Director) Snapshot(at time.Time) Snapshot {
 	return s
 }
 
-func problems(holder, balancer, tuning, reload string) []string {
+func problems(holder, balancer, tuning, devices, reload string) []string {
 	if reload != "" {
 		reload = "the last reload was refused, the older configuration runs: " + reload
 	}
-	return slices.DeleteFunc([]string{holder, balancer, tuning, reload}, func(s string) bool { return s == "" })
+	return slices.DeleteFunc([]string{holder, balancer, tuning, devices, reload}, func(s string) bool { return s == "" })
 }
 
 func syncStatus(cfg configs.ConnectionSync, running map[SyncRole]SyncDaemon) SyncStatus {
@@ -261,7 +262,10 @@ func routerStatus(rc configs.VirtualRouter, r *router, have map[configs.VirtualA
 		Protocol: rc.Version, Transport: rc.Transport,
 		Auth: AuthStatus{Mode: rc.Auth.Mode, ActiveKey: rc.Auth.ActiveKey},
 	}
-	for _, a := range rc.Addresses {
+	if d, ok := DeviceOf(rc); ok {
+		out.Device = &d
+	}
+	for _, a := range placed(rc) {
 		out.Addresses = append(out.Addresses, AddressStatus{Address: a.Prefix, Interface: a.Interface, Label: a.Label, Held: have[a.VirtualAddress]})
 	}
 	if r == nil {

@@ -27,7 +27,7 @@ func strangers(cfg *configs.Config, have []configs.VirtualAddress, ours map[conf
 	}
 	var errs []error
 	for _, r := range cfg.Routers {
-		for _, a := range r.Addresses {
+		for _, a := range places(r) {
 			i := slices.IndexFunc(have, func(h configs.VirtualAddress) bool { return endpointOf(h) == endpointOf(a.VirtualAddress) })
 			if i < 0 || known[endpointOf(a.VirtualAddress)] {
 				continue
@@ -75,8 +75,9 @@ func (d *Director) vacant(cfg *configs.Config) error {
 		if r == nil || !r.election.Status().Role.Hold {
 			continue
 		}
-		for _, a := range rc.Addresses {
-			if ours[a.VirtualAddress] {
+		at := placed(rc)
+		for i, a := range rc.Addresses {
+			if ours[a.VirtualAddress] || ours[at[i].VirtualAddress] {
 				continue
 			}
 			wg.Go(func() {

@@ -50,6 +50,8 @@ func walk(t *testing.T, w *world, r *rand.Rand) *walker {
 		routerWeb + routerTwo + serviceWeb,
 		routerTwo + onNginx + syncOff,
 		routerFollowed + serviceWeb + strings.Replace(routerTwo, "vrid = 52", "vrid = 52\naccept = false", 1) + "[[virtual_router.rule]]\npriority = 5\nfwmark = 1\ntype = \"prohibit\"\n",
+		routerWeb + "virtual_mac = true\n" + serviceWeb,
+		routerWeb + "virtual_mac = true\n" + routerTwo,
 		routerTwo + routerWeb + `
 [[service]]
 name = "http"
@@ -73,7 +75,7 @@ func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
 func (k *walker) step() {
 	server := port(pick(k.rand, "10.0.0.11:80", "10.0.0.12:80"))
-	address := pick(k.rand, vipWeb, vipTwo, vipInside)
+	address := pick(k.rand, vipWeb, vipTwo, vipInside, vipDevice)
 	switch k.rand.IntN(10) {
 	case 0, 1, 2:
 		k.changeRole()
@@ -81,16 +83,17 @@ func (k *walker) step() {
 		k.w.edit(func() { k.w.servers[server] = pick(k.rand, healthcheck.ReasonOK, healthcheck.ReasonTimeout) })
 	case 4:
 		op := pick(k.rand, "add ", "remove ", "list", "table", "add service ", "add server ", "delete server ", "start ", "stop ", "running", "save", "probe",
-			"routes", "rules", "add route ", "add rule ", "remove route ", "remove rule ", "deny ")
+			"routes", "rules", "add route ", "add rule ", "remove route ", "remove rule ", "deny ", "make ", "open ", "unmake ")
 		k.w.edit(func() { k.w.fails[op] = !k.w.fails[op] })
 	case 5:
 		k.w.edit(func() { k.meddle(address, server) })
 		k.LinksChanged()
 	case 6:
 		k.w.edit(func() {
-			l := k.w.links[address.Interface]
-			l.Up = !l.Up
-			k.w.links[address.Interface] = l
+			if l, ok := k.w.links[address.Interface]; ok {
+				l.Up = !l.Up
+				k.w.links[address.Interface] = l
+			}
 		})
 		k.LinksChanged()
 	case 7:
@@ -105,11 +108,16 @@ func (k *walker) step() {
 // meddle does what a third party might. The caller holds the world's lock.
 func (k *walker) meddle(a configs.VirtualAddress, server addrPort) {
 	w := k.w
-	switch k.rand.IntN(6) {
+	switch k.rand.IntN(7) {
+	case 6:
+		for d := range w.devices {
+			w.lose(d)
+		}
 	case 0:
 		delete(w.addresses, a)
 	case 1:
-		if namedAddresses(k.now)[a] { // any other is theirs, and stays
+		// Any other is theirs, and stays.
+		if _, there := w.links[a.Interface]; there && namedAddresses(k.now)[a] {
 			w.addresses[a] = time.Time{}
 		}
 	case 2:
@@ -217,6 +225,7 @@ func (k *walker) settle() {
 		k.t.Errorf("problems: %v", s.Problems)
 	}
 	k.wantLedger()
+	k.wantDevices(roles)
 	synctest.Wait()
 }
 
@@ -237,6 +246,15 @@ func (k *walker) wantFollowing(roles map[RouterID]vrrp.Role) {
 			k.t.Errorf("%v has %+v", a, o)
 		}
 	}
+}
+
+// wantDevices checks that there are those that are configured, open if their router
+// holds addresses.
+func (k *walker) wantDevices(roles map[RouterID]vrrp.Role) {
+	if d := cmp.Diff(openings(k.now, roles), k.w.devices); d != "" {
+		k.t.Error("devices (-want +have):", d)
+	}
+	wantList(k.t, "devices on the ledger", k.w.ledger.Devices, DevicesOf(k.now)...)
 }
 
 // wantLedger checks that the ledger names everything that could be in the

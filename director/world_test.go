@@ -42,6 +42,7 @@ type world struct {
 	table     ipvsctl.Table
 	daemons   map[SyncRole]SyncDaemon
 	sysctls   map[string]string
+	devices   map[Device]bool // whether it is open
 	ledger    Owned
 	saved     int
 	links     map[string]Link
@@ -73,6 +74,7 @@ func newWorld(t *testing.T) *world {
 		links:     map[string]Link{"eth0": {Up: true, Primary: ip("10.0.0.1")}, "eth1": {Up: true, Primary: ip("10.1.0.1")}},
 		occupied:  map[netip.Addr]string{},
 		repeating: map[configs.VirtualAddress]bool{},
+		devices:   map[Device]bool{},
 		elections: map[RouterID]*fakeElection{},
 		servers:   map[netip.AddrPort]healthcheck.Reason{},
 		things:    map[configs.Thing]ThingState{},
@@ -205,6 +207,7 @@ func (w *world) options(cfg *configs.Config) Options {
 		Routes:      fakeRoutes{w},
 		Rules:       fakeRules{w},
 		Firewall:    fakeFirewall{w},
+		Devices:     fakeDevices{w},
 		Announcer:   fakeAnnouncer{w},
 		Links:       w.linkList,
 		Probe:       w.probe,

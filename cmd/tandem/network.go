@@ -46,6 +46,7 @@ type network struct {
 	mu       sync.Mutex
 	director *director.Director
 	segments map[string]*segment
+	devices  map[string]*device // the segments of virtual MACs
 
 	// routers are how the advertisements of the configuration that was prepared last
 	// travel. The keys are in them.
@@ -88,6 +89,7 @@ func newNetwork(node string, links *netif.Handle, changed func(), onThread func(
 		ready:    make(chan struct{}),
 		failed:   make(chan error, 1),
 		segments: make(map[string]*segment),
+		devices:  make(map[string]*device),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.virtual.Store(&map[netip.Addr]bool{})
@@ -181,6 +183,10 @@ func (n *network) close() {
 			a.conn.Close()
 		}
 		s.announcer.Close()
+	}
+	for _, dev := range n.devices {
+		dev.cancel()
+		dev.outlet.Close()
 	}
 	n.poller.Close()
 }
@@ -296,6 +302,9 @@ func (n *network) probe(ctx context.Context, name string, ip netip.Addr) (net.Ha
 // Announce announces addresses now and again as long as they are held.
 func (n *network) Announce(list []configs.VirtualAddress) {
 	n.each(list, func(s *segment, ip netip.Addr) { s.repeater.Announce(ip) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.useOutlets(list)
 }
 
 // Cancel ends the repeats.
@@ -338,7 +347,7 @@ func (n *network) open(name string) (*segment, error) {
 	s, ok := n.segments[name]
 	if !ok {
 		var err error
-		if s, err = n.openSegment(name); err != nil {
+		if s, err = n.openSegment(name, name, n.goRun); err != nil {
 			return nil, err
 		}
 		n.segments[name] = s
@@ -366,10 +375,12 @@ func (n *network) openAdverts(r configs.VirtualRouter) (*adverts, error) {
 	return a, nil
 }
 
-func (n *network) openSegment(name string) (*segment, error) {
+// openSegment opens an interface for announcements, where the kernel forwards IPv6 as
+// on the interface called router. run runs a part of it until the end.
+func (n *network) openSegment(name, router string, run func(string, func(context.Context) error)) (*segment, error) {
 	announcer, err := wire.NewAnnouncer(name, wire.AnnouncerOptions{
 		Report: func(err error) { n.log.Warn("neighbours", "interface", name, "usable", err == nil, "err", err) },
-		Router: func() bool { return forwardsIPv6(name) },
+		Router: func() bool { return forwardsIPv6(router) },
 	})
 	if err != nil {
 		return nil, err
@@ -381,8 +392,8 @@ func (n *network) openSegment(name string) (*segment, error) {
 		func(ip netip.Addr, err error) {
 			n.log.Warn("address was not announced", "address", ip, "interface", name, "err", err)
 		})
-	n.goRun("announcements on "+name, s.repeater.Run)
-	n.goRun("neighbours on "+name, func(ctx context.Context) error {
+	run("announcements on "+name, s.repeater.Run)
+	run("neighbours on "+name, func(ctx context.Context) error {
 		return announcer.Watch(ctx, func(c wire.Conflict) {
 			n.tell(func(d *director.Director) { d.AddressClaimed(c.At, c.IP, name, c.MAC.String()) })
 		})
@@ -531,7 +542,9 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 func (n *network) router(r configs.VirtualRouter) wire.RouterConfig {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.routers[routerID(r)]
+	c := n.routers[routerID(r)]
+	c.Outlet = n.outletOf(r)
+	return c
 }
 
 // newElection runs the election of a virtual router whose interfaces are open.

@@ -27,12 +27,12 @@ const planChanges = 2
 func planCommand(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan",
-		Short: "Show which sysctls, IPVS entries and firewall rules a start or a reload would change, and change nothing",
-		Long: `Plan compares the configuration with the kernel: the sysctls that LVS needs,
-each with its reason, those that an earlier configuration changed and that would
-be put back, the IPVS table, and the nftables table of accept = false. The virtual
-IPs, the routes and rules that follow them and the connection-sync daemons are not
-in it: they go where the election goes.
+		Short: "Show which interfaces, sysctls, IPVS entries and firewall rules a start or a reload would change, and change nothing",
+		Long: `Plan compares the configuration with the kernel: the interfaces of virtual
+MACs, the sysctls that LVS needs, each with its reason, those that an earlier
+configuration changed and that would be put back, the IPVS table, and the nftables
+table of accept = false. The virtual IPs, the routes and rules that follow them and
+the connection-sync daemons are not in it: they go where the election goes.
 
 The verdicts are those of the running tandem; without one, every server is taken
 to be up. The exit status is 0 if none of these would change, 2 if some would, 1
@@ -82,6 +82,10 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 	if err != nil {
 		return 0, err
 	}
+	interfaces, err := planDevices(out, cfg, owned.Devices)
+	if err != nil {
+		return 0, err
+	}
 	for _, c := range changes {
 		fmt.Fprintf(out, "sysctl %s: %s -> %s (%s)\n", c.Key, c.Have, c.Want, c.Why)
 	}
@@ -95,7 +99,7 @@ func (s *settings) plan(ctx context.Context, out io.Writer, cfg *configs.Config)
 		fmt.Fprintln(out, op)
 	}
 	denials, err := s.planFirewall(out, cfg, owned)
-	return len(changes) + len(ops) + denials, err
+	return interfaces + len(changes) + len(ops) + denials, err
 }
 
 // planSysctls lists what would be put back, which is what was changed before and

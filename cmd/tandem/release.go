@@ -25,8 +25,9 @@ func releaseCommand(s *settings) *cobra.Command {
 		Use:   "release",
 		Short: "Take away what a crashed tandem left behind",
 		Long: `Release fences this machine after the daemon died: it removes the virtual IPs
-and the routes and rules that follow them, and stops the connection-sync daemons,
-so that the other director owns them alone. The IPVS table and the sysctls stay,
+and the routes and rules that follow them, and the interfaces of virtual MACs, and
+stops the connection-sync daemons, so that the other director owns them alone. The
+IPVS table and the sysctls stay,
 which a restart takes up again; with --all they go too.
 
 It refuses while a tandem runs, and does nothing when there is nothing to do.`,
@@ -55,7 +56,8 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if socket != "" && control.Served(socket) {
 		return fmt.Errorf("a tandem runs behind %s; stop it instead, which hands over first", socket)
 	}
-	errs := []error{releaseRoutes(out, owned), releaseAddresses(out, owned), releaseFirewall(out, owned)}
+	// An address that goes with its interface says no goodbye with the virtual MAC.
+	errs := []error{releaseRoutes(out, owned), releaseDevices(out, owned.Devices), releaseAddresses(out, owned), releaseFirewall(out, owned)}
 	if owned.Sync || all {
 		errs = append(errs, releaseTable(out, owned, all))
 	}
@@ -67,7 +69,7 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if owned.Addresses == nil && owned.Services == nil && owned.Sysctls == nil && !owned.Routes && !owned.Rules && !owned.Firewall {
+	if owned.Addresses == nil && owned.Devices == nil && owned.Services == nil && owned.Sysctls == nil && !owned.Routes && !owned.Rules && !owned.Firewall {
 		return nil
 	}
 	return file.Save(left)

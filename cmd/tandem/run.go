@@ -161,6 +161,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		Routes:      routes{links},
 		Rules:       rules{links},
 		Firewall:    firewall.Table{},
+		Devices:     devices{net},
 		Announcer:   net,
 		Links:       net.state,
 		Probe:       net.probe,

@@ -116,6 +116,9 @@ func renderRouter(w io.Writer, at time.Time, r director.RouterStatus) {
 	if r.Peer != nil {
 		fmt.Fprintf(w, "  active is\t%s, priority %d\n", r.Peer.Address, r.Peer.Priority)
 	}
+	if d := r.Device; d != nil {
+		fmt.Fprintf(w, "  virtual MAC\t%s, interface %s on %s\n", d.MAC, d.Name, d.Parent)
+	}
 	if words := advertsInWords(r); words != "" {
 		fmt.Fprintf(w, "  adverts\t%s\n", words)
 	}

@@ -36,9 +36,10 @@ func richSnapshot() director.Snapshot {
 		Routers: []director.RouterStatus{
 			{
 				Name: "web", VRID: 51, Interface: "eth0", State: "active", Cause: "10.0.0.2 was silent for 350ms", Since: ago(90 * time.Minute), Priority: 150,
-				Auth: director.AuthStatus{Mode: "enforce", ActiveKey: 2},
+				Auth:   director.AuthStatus{Mode: "enforce", ActiveKey: 2},
+				Device: &director.Device{Name: "vr4-51-eth0", Parent: "eth0", MAC: "00:00:5e:00:01:33"},
 				Addresses: []director.AddressStatus{
-					{Address: netip.MustParsePrefix("10.0.0.100/32"), Interface: "eth0", Held: true},
+					{Address: netip.MustParsePrefix("10.0.0.100/32"), Interface: "vr4-51-eth0", Held: true},
 					{Address: netip.MustParsePrefix("10.1.0.254/24"), Interface: "eth1", Held: false},
 				},
 			},

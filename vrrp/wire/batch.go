@@ -92,6 +92,7 @@ type outbound struct {
 
 // outgoing is one packet.
 type outgoing struct {
+	src     netip.Addr
 	dst     netip.Addr
 	name    unix.RawSockaddrInet6
 	nameLen uint32
@@ -115,9 +116,9 @@ func (out *outbound) add() *outgoing {
 // dropLast takes back the latest add.
 func (out *outbound) dropLast() { out.packets = out.packets[:len(out.packets)-1] }
 
-// flush sends all packets, and tells those that did not leave why. It does not
+// flush sends all packets, and calls failed for those that did not leave. It does not
 // wait: what the interface does not take now is an error.
-func (out *outbound) flush(s *rawSocket, explain func(netip.Addr, error) error) {
+func (out *outbound) flush(s *rawSocket, failed func(*outgoing, error)) {
 	out.prepare()
 	for sent := 0; sent < len(out.packets); {
 		n, err := out.send(s, sent)
@@ -125,8 +126,7 @@ func (out *outbound) flush(s *rawSocket, explain func(netip.Addr, error) error) 
 			continue
 		}
 		if err != nil { // of the first one
-			p := &out.packets[sent]
-			p.failed(explain(p.dst, err))
+			failed(&out.packets[sent], err)
 			n = 1
 		}
 		sent += n

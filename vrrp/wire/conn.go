@@ -58,9 +58,10 @@ type Conn struct {
 	reports chan Drop // that wait for Run
 
 	// Only the thread of the Poller uses these.
-	out      outbound
 	addrs    []netip.Addr // memory for those of the packet that is judged
-	source   source
+	sender   sender
+	outlets  []*Outlet // with packets to send
+	dirty    bool      // it is in Poller.dirty
 	overflow overflow
 	reported [256]time.Time // when a drop was last reported
 }
@@ -76,10 +77,7 @@ func (p *Poller) Listen(ifname string, opts Options) (*Conn, error) {
 		everyone := NewRouter(RouterConfig{})
 		opts.Router = func(uint8) *Router { return everyone }
 	}
-	c := &Conn{poller: p, family: ipv4, opts: opts, reports: make(chan Drop, 256)}
-	if opts.IPv6 {
-		c.family = ipv6
-	}
+	c := &Conn{poller: p, family: familyOf(opts.IPv6), opts: opts, reports: make(chan Drop, 256)}
 	c.port = port[*rawSocket]{
 		ifname:  ifname,
 		links:   links,
@@ -174,30 +172,29 @@ func (c *Conn) queue(a vrrp.Advert, failed func(error)) error {
 	if r == nil {
 		return fmt.Errorf("interface %s: %w", c.port.ifname, errNoRouter)
 	}
-	if len(c.out.packets) == 0 {
-		c.poller.dirty = append(c.poller.dirty, c)
+	if !c.dirty {
+		c.poller.dirty, c.dirty = append(c.poller.dirty, c), true
 	}
-	for _, dst := range r.destinations(c.family) {
-		p := c.out.add()
-		if p.data, err = r.append(p.data[:0], a, src, dst); err != nil {
-			c.out.dropLast()
+	destinations, outlet := r.destinations(c.family)
+	via, index := c.via(outlet, o.link.Index)
+	for _, dst := range destinations {
+		if err := via.queue(c.family, r, a, src, dst, index, failed); err != nil {
 			return err
 		}
-		p.control = append(p.control[:0], c.source.get(c.family, src, o.link.Index)...)
-		p.nameLen = c.family.name(&p.name, dst, o.link.Index)
-		p.dst, p.failed = dst, failed
 	}
 	return nil
 }
 
-// flush sends what was queued.
+// flush sends what was queued. What an outlet does not take leaves from the interface.
 func (c *Conn) flush() {
+	c.dirty = false
+	c.flushOutlets()
 	o, err := c.port.get()
 	if err != nil {
 		o = &opened[*rawSocket]{sock: closedSocket}
 	}
-	c.out.flush(o.sock, func(dst netip.Addr, err error) error {
-		return fmt.Errorf("send advertisement: interface %s, to %v: %w", c.port.ifname, dst, err)
+	c.sender.out.flush(o.sock, func(p *outgoing, err error) {
+		p.failed(fmt.Errorf("send advertisement: interface %s, to %v: %w", c.port.ifname, p.dst, err))
 	})
 }
 
@@ -261,20 +258,6 @@ func (c *Conn) receive(in *inbound) (more bool) {
 		}
 	}
 	return true
-}
-
-// source is a control message that is made once for many packets.
-type source struct {
-	src     netip.Addr
-	index   int
-	message []byte
-}
-
-func (s *source) get(f *family, src netip.Addr, index int) []byte {
-	if s.src != src || s.index != index {
-		*s = source{src, index, f.source(src, index)}
-	}
-	return s.message
 }
 
 // overflow counts what a socket's buffer had no room for (SO_RXQ_OVFL, socket(7)).

@@ -238,10 +238,31 @@ func TestBothTransports(t *testing.T) {
 // capture returns the frames of one EtherType that arrive at eth0.
 func (h *host) capture(t *testing.T, etherType int) <-chan []byte {
 	t.Helper()
+	return h.captureOn(t, "eth0", etherType)
+}
+
+// captureOn is capture for another interface.
+func (h *host) captureOn(t *testing.T, ifname string, etherType int) <-chan []byte {
+	t.Helper()
 	var pc *packet.Conn
 	h.do(t, func() {
-		var err error
-		if pc, err = packet.Listen(&net.Interface{Index: h.link(t).Attrs().Index}, packet.Raw, etherType, nil); err != nil {
+		link, err := h.nl.LinkByName(ifname)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pc, err = packet.Listen(&net.Interface{Index: link.Attrs().Index}, packet.Raw, etherType, nil); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := pc.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = raw.Control(func(fd uintptr) {
+			if err := unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	})

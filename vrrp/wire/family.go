@@ -14,8 +14,9 @@ import (
 // family is what differs between IPv4 and IPv6 for the sockets of advertisements.
 type family struct {
 	domain  int
-	toGroup []netip.Addr // the destinations of a router without peers
-	options func(netif.Link) []option
+	toGroup []netip.Addr              // the destinations of a router without peers
+	send    func(netif.Link) []option // of a socket that sends
+	receive func(netif.Link) []option // of one that receives, too
 	// split finds the headers and the message in what a socket delivers; index is the
 	// interface that it came by.
 	split func(b, control []byte, from *unix.RawSockaddrInet6) (h vrrp.Header, payload []byte, index int, ok bool)
@@ -37,7 +38,8 @@ var (
 	ipv4 = &family{
 		domain:  unix.AF_INET,
 		toGroup: []netip.Addr{groupIPv4},
-		options: ipv4Options,
+		send:    ipv4Sending,
+		receive: ipv4Receiving,
 		split:   splitIPv4,
 		source:  sourceIPv4,
 		name:    nameIPv4,
@@ -45,43 +47,61 @@ var (
 	ipv6 = &family{
 		domain:  unix.AF_INET6,
 		toGroup: []netip.Addr{groupIPv6},
-		options: ipv6Options,
+		send:    ipv6Sending,
+		receive: ipv6Receiving,
 		split:   splitIPv6,
 		source:  sourceIPv6,
 		name:    nameIPv6,
 	}
 )
 
-func ipv4Options(link netif.Link) []option {
-	index := &unix.IPMreqn{Multiaddr: groupIPv4.As4(), Ifindex: int32(link.Index)}
+func familyOf(isIPv6 bool) *family {
+	if isIPv6 {
+		return ipv6
+	}
+	return ipv4
+}
+
+func ipv4Sending(link netif.Link) []option {
 	return []option{
-		{"join " + groupIPv4.String(), func(fd int) error {
-			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, index)
-		}},
 		{"set interface", func(fd int) error {
-			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, index)
+			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(link.Index)})
 		}},
 		value("switch loopback off", unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0),
 		value("set multicast TTL", unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, vrrp.TTL),
 		value("set TTL", unix.IPPROTO_IP, unix.IP_TTL, vrrp.TTL),
 		value("set TOS", unix.IPPROTO_IP, unix.IP_TOS, tos), // also sets the priority, so before it
 		value("set priority", unix.SOL_SOCKET, unix.SO_PRIORITY, priority),
+	}
+}
+
+func ipv4Receiving(link netif.Link) []option {
+	return []option{
+		{"join " + groupIPv4.String(), func(fd int) error {
+			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP,
+				&unix.IPMreqn{Multiaddr: groupIPv4.As4(), Ifindex: int32(link.Index)})
+		}},
 		value("ask for the interface of packets", unix.IPPROTO_IP, unix.IP_PKTINFO, 1),
 	}
 }
 
-func ipv6Options(link netif.Link) []option {
+func ipv6Sending(link netif.Link) []option {
 	return []option{
-		{"join " + groupIPv6.String(), func(fd int) error {
-			return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
-				&unix.IPv6Mreq{Multiaddr: groupIPv6.As16(), Interface: uint32(link.Index)})
-		}},
 		value("set interface", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, link.Index),
 		value("switch loopback off", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0),
 		value("set multicast hop limit", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, vrrp.TTL),
 		value("set hop limit", unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, vrrp.TTL),
 		value("set traffic class", unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos),
 		value("set priority", unix.SOL_SOCKET, unix.SO_PRIORITY, priority),
+	}
+}
+
+func ipv6Receiving(link netif.Link) []option {
+	return []option{
+		{"join " + groupIPv6.String(), func(fd int) error {
+			return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
+				&unix.IPv6Mreq{Multiaddr: groupIPv6.As16(), Interface: uint32(link.Index)})
+		}},
 		value("ask for the interface of packets", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
 		value("ask for the hop limit of packets", unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1),
 	}

@@ -38,6 +38,7 @@ type dialect struct {
 	global   string // of global_defs
 	instance string // of vrrp_instance
 	ipv6     bool
+	vmac     bool // both have a virtual MAC
 }
 
 // addresses are the virtual ones.
@@ -56,12 +57,16 @@ func dialects() []dialect {
 	pass := v2
 	pass.Password = vrrp.NewPassword("secret123") // keepalived has the first 8 in its file
 	return []dialect{
-		{"v3", RouterConfig{}, fast, "vrrp_version 3", "", false},
-		{"v3 unicast", peers(rightAddr.Addr()), fast, "vrrp_version 3", unicast, false},
-		{"v3 IPv6", RouterConfig{}, fast, "vrrp_version 3", "native_ipv6", true},
-		{"v2", RouterConfig{Format: v2}, slow, "vrrp_version 2", "", false},
-		{"v2 unicast", RouterConfig{Format: v2, Peers: peers(rightAddr.Addr()).Peers}, slow, "vrrp_version 2", unicast, false},
-		{"v2 password", RouterConfig{Format: pass}, slow, "vrrp_version 2", "authentication {\n    auth_type PASS\n    auth_pass secret12\n  }", false},
+		{"v3", RouterConfig{}, fast, "vrrp_version 3", "", false, false},
+		{"v3 unicast", peers(rightAddr.Addr()), fast, "vrrp_version 3", unicast, false, false},
+		{"v3 IPv6", RouterConfig{}, fast, "vrrp_version 3", "native_ipv6", true, false},
+		{"v3 virtual MAC", RouterConfig{}, fast, "vrrp_version 3", "use_vmac", false, true},
+		{"v3 IPv6 virtual MAC", RouterConfig{}, fast, "vrrp_version 3", "native_ipv6\n  use_vmac", true, true},
+		{"v3 virtual MAC of tandem's", RouterConfig{}, fast, "vrrp_version 3", "", false, true},
+		{"v3 virtual MAC of keepalived's", RouterConfig{}, fast, "vrrp_version 3", "use_vmac\n  vmac_xmit_base", false, false},
+		{"v2", RouterConfig{Format: v2}, slow, "vrrp_version 2", "", false, false},
+		{"v2 unicast", RouterConfig{Format: v2, Peers: peers(rightAddr.Addr()).Peers}, slow, "vrrp_version 2", unicast, false, false},
+		{"v2 password", RouterConfig{Format: pass}, slow, "vrrp_version 2", "authentication {\n    auth_type PASS\n    auth_pass secret12\n  }", false, false},
 	}
 }
 
@@ -70,6 +75,17 @@ func (d dialect) election(priority uint8) vrrp.Config {
 	c := election(priority)
 	c.Version, c.Interval, c.Addresses = d.router.Format.Version, d.interval, d.addresses()
 	return c
+}
+
+// on is how a router of tandem's travels on a host.
+func (d dialect) on(t *testing.T, h *host) RouterConfig {
+	t.Helper()
+	r := d.router
+	if d.vmac {
+		r.Outlet = h.outlet(t, h.macvlan(t, d.ipv6))
+		r.Outlet.Use(true)
+	}
+	return r
 }
 
 // keepalived is the real one, running.
@@ -109,7 +125,7 @@ func (h *host) keepalived(t *testing.T, d dialect, priority uint8) *keepalived {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	var addresses strings.Builder
 	for _, ip := range d.addresses() {
-		fmt.Fprintf(&addresses, "    %v/%d dev eth0\n", ip, ip.BitLen())
+		fmt.Fprintf(&addresses, "    %v/%d\n", ip, ip.BitLen())
 	}
 	conf := fmt.Sprintf("global_defs {\n  router_id right\n  %s\n}\nvrrp_instance web {\n  state BACKUP\n  interface eth0\n  virtual_router_id 51\n  priority %d\n  advert_int %.2f\n  %s\n  virtual_ipaddress {\n%s  }\n}\n",
 		d.global, priority, d.interval.Seconds(), d.instance, addresses.String())
@@ -214,7 +230,7 @@ func TestInteropTandemActive(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel() // they mostly wait
 			left, right := newHosts(t)
-			v := left.elect(t, NewRouter(d.router), d.election(200))
+			v := left.elect(t, NewRouter(d.on(t, left)), d.election(200))
 			v.becomes(t, vrrp.Active)
 			k := right.keepalived(t, d, 100)
 			k.says(t, "Entering BACKUP STATE")
@@ -254,7 +270,7 @@ func TestInteropKeepalivedActive(t *testing.T) {
 			left, right := newHosts(t)
 			k := right.keepalived(t, d, 200)
 			right.holds(t, k, true)
-			v := left.elect(t, NewRouter(d.router), d.election(100))
+			v := left.elect(t, NewRouter(d.on(t, left)), d.election(100))
 			v.becomes(t, vrrp.Backup)
 			v.heard(t, 200)
 			before := v.Status().Role
@@ -350,4 +366,23 @@ func TestInteropChecksum(t *testing.T) {
 	v.router.Set(d.router)
 	right.holds(t, k, false)
 	v.becomes(t, vrrp.Active)
+}
+
+// TestInteropXmitBase: what keepalived with vmac_xmit_base does not hear, because
+// its macvlan is private, is adverts that have the virtual MAC. It hears those that
+// do not: by unicast, say.
+func TestInteropXmitBase(t *testing.T) {
+	left, right := newHosts(t)
+	d := dialects()[0]
+	d.vmac, d.instance = true, "use_vmac\n  vmac_xmit_base"
+	router := d.on(t, left)
+	v := left.elect(t, NewRouter(router), d.election(200))
+	v.becomes(t, vrrp.Active)
+	k := right.keepalived(t, d, 100)
+	right.holds(t, k, true)
+	v.heard(t, 100)
+	v.becomes(t, vrrp.Active)
+
+	router.Outlet.Use(false)
+	right.holds(t, k, false)
 }

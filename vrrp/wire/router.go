@@ -21,20 +21,25 @@ type RouterConfig struct {
 	// what they send to the group, and the other way round, so that a pair changes
 	// its transport one router after the other.
 	Peers []netip.Addr
+	// Outlet is where advertisements to the group leave while it is in use; nil:
+	// nowhere else than from the interface of the Conn. Those to peers always leave
+	// there: a switch need not see them, and routers between may look at the source.
+	Outlet *Outlet
 }
 
 // Router sends and judges the advertisements of one virtual router. Its methods
 // may be called by several goroutines at once: one sends, another receives.
 type Router struct {
-	mu    sync.Mutex
-	codec *vrrp.Codec
-	peers []netip.Addr
+	mu     sync.Mutex
+	codec  *vrrp.Codec
+	peers  []netip.Addr
+	outlet *Outlet
 }
 
 // NewRouter returns a Router. It panics if c.Format is not valid, as
 // vrrp.NewCodec does.
 func NewRouter(c RouterConfig) *Router {
-	return &Router{codec: vrrp.NewCodec(c.Format), peers: slices.Clone(c.Peers)}
+	return &Router{codec: vrrp.NewCodec(c.Format), peers: slices.Clone(c.Peers), outlet: c.Outlet}
 }
 
 // Set changes the configuration; what protects from replays is kept. It panics
@@ -43,17 +48,18 @@ func (r *Router) Set(c RouterConfig) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.codec.SetFormat(c.Format)
-	r.peers = slices.Clone(c.Peers)
+	r.peers, r.outlet = slices.Clone(c.Peers), c.Outlet
 }
 
-// destinations is where an advertisement is to be sent.
-func (r *Router) destinations(f *family) []netip.Addr {
+// destinations is where an advertisement is to be sent, and by which outlet; nil: by
+// none.
+func (r *Router) destinations(f *family) ([]netip.Addr, *Outlet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.peers) == 0 {
-		return f.toGroup
+		return f.toGroup, r.outlet
 	}
-	return r.peers // Set makes a new slice
+	return r.peers, nil // Set makes a new slice
 }
 
 // append appends the packet of an advertisement that leaves now.

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,11 +44,15 @@ type rawSocket struct {
 // openRaw opens the socket. It is bound to the interface and not to an address:
 // advertisements come to the group and, by unicast, to any address of ours.
 func (f family) openRaw(link netif.Link) (*rawSocket, error) {
+	return f.openWith(link, slices.Concat(commonOptions(link), f.send(link), f.receive(link)))
+}
+
+func (f family) openWith(link netif.Link, options []option) (*rawSocket, error) {
 	fd, err := unix.Socket(f.domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, vrrp.Protocol)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	for _, o := range append(commonOptions(link), f.options(link)...) {
+	for _, o := range options {
 		if err := o.set(fd); err != nil {
 			_ = unix.Close(fd)
 			return nil, fmt.Errorf("%s: %w", o.what, os.NewSyscallError("setsockopt", err))
@@ -69,9 +74,13 @@ func value(what string, level, name, v int) option {
 	return option{what, func(fd int) error { return unix.SetsockoptInt(fd, level, name, v) }}
 }
 
+func bound(link netif.Link) option {
+	return option{"bind to interface", func(fd int) error { return unix.BindToDevice(fd, link.Name) }}
+}
+
 func commonOptions(link netif.Link) []option {
 	return []option{
-		{"bind to interface", func(fd int) error { return unix.BindToDevice(fd, link.Name) }},
+		bound(link),
 		{"set receive buffer", func(fd int) error {
 			// Beyond net.core.rmem_max it takes CAP_NET_ADMIN, which the daemon has and a
 			// test may not.
