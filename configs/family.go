@@ -9,8 +9,12 @@ import (
 // IPv6 reports whether the adverts of r travel over IPv6: the addresses on its own
 // interface, which they name, are of that family.
 func (r VirtualRouter) IPv6() bool {
-	own := r.advertised()
-	return len(own) > 0 && own[0].Is6()
+	for i := range r.Addresses {
+		if a := &r.Addresses[i]; a.Interface == r.Interface && a.Prefix.IsValid() {
+			return a.Prefix.Addr().Is6()
+		}
+	}
+	return false
 }
 
 // advertised is the addresses on the router's own interface, in their order.

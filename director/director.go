@@ -189,11 +189,36 @@ func (d *Director) Run(ctx context.Context) error {
 	g.Go(func() error { return d.keeper.Run(ctx) })
 	g.Go(func() error { return d.keepTuned(ctx) })
 	g.Go(func() error { return d.groups.Run(ctx) })
+	g.Go(func() error { return d.checkHolds(ctx) })
 	for _, r := range d.currentRouters() {
 		r.startGate(d.stopping)
 	}
 	close(d.ready)
 	return g.Wait()
+}
+
+// holdCheck is how often active routers are asked whether they have their addresses.
+const holdCheck = 250 * time.Millisecond
+
+// checkHolds tells the gates of those that have not. It does not wait for a pass of
+// the holder that hangs.
+func (d *Director) checkHolds(ctx context.Context) error {
+	ticker := time.NewTicker(holdCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case at := <-ticker.C:
+			d.mu.Lock()
+			for id, r := range d.routers {
+				if d.holder.Failing(at, id) != "" {
+					r.gate.Lapse()
+				}
+			}
+			d.mu.Unlock()
+		}
+	}
 }
 
 // check has the servers of a configuration probed and what its routers track

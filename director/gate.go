@@ -27,8 +27,6 @@ const (
 	// not keep the last director of a pair from serving.
 	probeRetry = 200 * time.Millisecond
 	probeTries = 5
-	// holdCheck is how often an active router is asked whether it has its addresses.
-	holdCheck = 250 * time.Millisecond
 )
 
 // gate decides when a virtual router takes part in its election, and with which
@@ -53,7 +51,8 @@ type gate struct {
 	events   *events.Log
 	log      *slog.Logger
 	kick     chan struct{}
-	heard    atomic.Bool // an advertisement since the gate was last shut
+	lapsed   chan struct{} // ask failing
+	heard    atomic.Bool   // an advertisement since the gate was last shut
 
 	// Only Run's goroutine uses these.
 	primary  netip.Addr // that the election was started with; invalid: it was not
@@ -84,6 +83,7 @@ func newGate(cfg configs.VirtualRouter, own netip.Addr, groups *groups, o Option
 		events:  o.Events,
 		log:     o.Log.With("part", "gate"),
 		kick:    make(chan struct{}, 1),
+		lapsed:  make(chan struct{}, 1),
 		cfg:     cfg,
 		own:     own,
 
@@ -102,6 +102,14 @@ func (g *gate) Heard() {
 func (g *gate) Kick() {
 	select {
 	case g.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Lapse says that the router may not hold its addresses. It never blocks.
+func (g *gate) Lapse() {
+	select {
+	case g.lapsed <- struct{}{}:
 	default:
 	}
 }
@@ -159,14 +167,12 @@ func (g *gate) VerdictChanged() {
 func (g *gate) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	held := time.NewTicker(holdCheck)
-	defer held.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case at := <-held.C:
-			if fault := g.failing(at); fault != "" && g.primary.IsValid() {
+		case <-g.lapsed:
+			if fault := g.failing(time.Now()); fault != "" && g.primary.IsValid() {
 				g.shut(g.config(), fault, false)
 				timer.Reset(gateResync)
 			}

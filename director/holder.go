@@ -39,6 +39,7 @@ type holder struct {
 
 	mu      sync.Mutex
 	cfg     *configs.Config
+	routers map[RouterID]configs.VirtualRouter // of cfg
 	roles   map[RouterID]vrrp.Role
 	window  syncWindow
 	again   map[RouterID]bool               // announce its addresses again
@@ -133,6 +134,10 @@ func (h *holder) SetConfig(cfg *configs.Config) {
 		}
 	}
 	h.cfg = cfg
+	h.routers = make(map[RouterID]configs.VirtualRouter, len(cfg.Routers))
+	for _, r := range cfg.Routers {
+		h.routers[idOf(r)] = r
+	}
 	h.syncs = h.syncs || cfg.ConnectionSync.Mode != configs.SyncOff
 	h.routes.expect(cfg)
 	h.rules.expect(cfg)
@@ -202,12 +207,12 @@ func (h *holder) Failing(at time.Time, id RouterID) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	role := h.roles[id]
-	i := slices.IndexFunc(h.cfg.Routers, func(r configs.VirtualRouter) bool { return idOf(r) == id })
-	if i < 0 || !role.Hold {
+	r, ok := h.routers[id]
+	if !ok || role.State != vrrp.Active {
 		return ""
 	}
-	for _, a := range heldAddresses(h.cfg.Routers[i], role) {
-		if !a.renew() || a.Lease == 0 && h.have[a.VirtualAddress] {
+	for _, a := range heldAddresses(r, role) {
+		if a.Lease == 0 && h.have[a.VirtualAddress] {
 			continue
 		}
 		limit := unheldLimit

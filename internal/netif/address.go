@@ -104,15 +104,15 @@ func (h *Handle) EnsureWith(a Address, o Options, lease time.Duration) error {
 }
 
 func (h *Handle) ensure(a Address, o *Options, lease time.Duration) error {
-	link, err := h.link(a.Interface)
+	index, flags, err := h.indexOf(a.Interface)
 	if err != nil {
 		return fmt.Errorf("add %v: %w", a.Prefix, err)
 	}
-	req := request(a.Prefix, link.Index, lease)
+	req := request(a.Prefix, index, lease)
 	switch {
 	case o != nil:
 		req.Label, req.Scope = o.Label, int(o.Scope)
-	case link.RawFlags&unix.IFF_LOOPBACK != 0:
+	case flags&unix.IFF_LOOPBACK != 0:
 		req.Scope = unix.RT_SCOPE_HOST
 	}
 	if err := h.nl.AddrReplace(nil, req); err != nil {

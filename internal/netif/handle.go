@@ -35,6 +35,7 @@ type Handle struct {
 	nl     *netlink.Handle
 	strict *netlink.Handle          // the kernel filters what it dumps here (NETLINK_GET_STRICT_CHK)
 	raw    map[int]*nl.SocketHandle // for requests that the library does not make
+	ctl    int                      // a socket of the namespace, for ioctl(2); 0: none
 }
 
 // Open makes a Handle for the network namespace of the calling thread.
@@ -52,6 +53,9 @@ func (h *Handle) open() (err error) {
 		return err
 	}
 	if h.strict, err = openSocket(); err != nil {
+		return err
+	}
+	if h.ctl, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return err
 	}
 	// Linux before 4.20 does not know it, and sends everything; so the answers are
@@ -90,6 +94,9 @@ func (h *Handle) Close() {
 	for _, s := range h.raw {
 		s.Close()
 	}
+	if h.ctl > 0 {
+		_ = unix.Close(h.ctl)
+	}
 }
 
 // dumpAttempts is how often a dump is read that changed while it was read.
@@ -116,6 +123,26 @@ func explain(err error) error {
 		return fmt.Errorf("no answer from the kernel within %v: %w", timeout, err)
 	}
 	return err
+}
+
+// indexOf finds the index of an interface by name, and its flags (netdevice(7)). A
+// takeover asks for each address, and rtnetlink would take as long as adding it.
+func (h *Handle) indexOf(name string) (index int, flags uint16, err error) {
+	ifr, err := unix.NewIfreq(name)
+	if err == nil {
+		err = unix.IoctlIfreq(h.ctl, unix.SIOCGIFINDEX, ifr)
+	}
+	if err == nil {
+		index = int(ifr.Uint32())
+		err = unix.IoctlIfreq(h.ctl, unix.SIOCGIFFLAGS, ifr)
+	}
+	switch {
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL): // EINVAL: no name of an interface
+		return 0, 0, h.noInterface(name)
+	case err != nil:
+		return 0, 0, fmt.Errorf("interface %s: %w", name, explain(err))
+	}
+	return index, ifr.Uint16(), nil
 }
 
 // link finds an interface by name.

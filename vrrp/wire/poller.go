@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -20,6 +21,7 @@ const readBudget = 16
 // Receive and Flush are for that thread; the rest may be used by others.
 type Poller struct {
 	wake  int // an eventfd(2)
+	timer int // a timerfd(2): the timeout of ppoll may be late by a thousandth of it
 	in    *inbound
 	conns atomic.Pointer[[]*Conn]
 
@@ -37,13 +39,17 @@ func NewPoller() (*Poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("poll for VRRP: %w", os.NewSyscallError("eventfd", err))
 	}
-	p := &Poller{wake: fd, in: newInbound()}
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("poll for VRRP: %w", os.NewSyscallError("timerfd_create", err)), unix.Close(fd))
+	}
+	p := &Poller{wake: fd, timer: timer, in: newInbound()}
 	p.conns.Store(&[]*Conn{})
 	return p, nil
 }
 
 // Close releases the Poller. Its Conns must be closed, and no Wait may follow.
-func (p *Poller) Close() error { return unix.Close(p.wake) }
+func (p *Poller) Close() error { return errors.Join(unix.Close(p.wake), unix.Close(p.timer)) }
 
 func (p *Poller) add(c *Conn) {
 	p.mu.Lock()
@@ -71,29 +77,44 @@ func (p *Poller) Wake() {
 // Wait returns when a packet has arrived, after Wake, or at the given time; the
 // zero Time is never. It may also return for no reason.
 func (p *Poller) Wait(until time.Time) {
-	p.fds = append(p.fds[:0], unix.PollFd{Fd: int32(p.wake), Events: unix.POLLIN})
+	p.fds = append(p.fds[:0],
+		unix.PollFd{Fd: int32(p.wake), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(p.timer), Events: unix.POLLIN})
 	conns := *p.conns.Load()
 	for _, c := range conns {
 		p.fds = append(p.fds, unix.PollFd{Fd: c.fd(), Events: unix.POLLIN})
 	}
-	var timeout *unix.Timespec
-	if !until.IsZero() {
-		t := unix.NsecToTimespec(int64(max(0, time.Until(until))))
-		timeout = &t
-	}
 	p.ready = p.ready[:0]
-	if _, err := unix.Ppoll(p.fds, timeout, nil); err != nil {
+	if _, err := unix.Ppoll(p.fds, p.arm(until), nil); err != nil {
 		return // EINTR; what has arrived is found by the next
 	}
 	if p.fds[0].Revents != 0 {
 		var b [8]byte
 		_, _ = unix.Read(p.wake, b[:])
 	}
-	for i, fd := range p.fds[1:] {
+	for i, fd := range p.fds[2:] {
 		if fd.Revents != 0 {
 			p.ready = append(p.ready, conns[i])
 		}
 	}
+}
+
+// arm sets the timer, and returns the timeout of a ppoll that it does not end: none,
+// or zero if the time is past. A timer that was set anew is no longer ready.
+func (p *Poller) arm(until time.Time) *unix.Timespec {
+	var at unix.ItimerSpec // zero disarms
+	var timeout *unix.Timespec
+	if !until.IsZero() {
+		left := time.Until(until)
+		if left <= 0 {
+			return &unix.Timespec{}
+		}
+		at.Value = unix.NsecToTimespec(int64(left))
+	}
+	if err := unix.TimerfdSettime(p.timer, 0, &at, nil); err != nil {
+		timeout = &at.Value // less exact, and never late for ever
+	}
+	return timeout
 }
 
 // Receive gives what has arrived to Options.OnPacket, and says whether it left

@@ -152,9 +152,11 @@ func (p *port[S]) event(ev netif.Event) {
 	if !concerns(ev, p.ifname) {
 		return
 	}
-	link, err := p.links.Link(p.ifname)
-	if o := p.current.Load(); o != nil && (err != nil || outdated(o.link, link)) {
-		o.sock.SetReadDeadline(past)
+	if !aboutAddress(ev) {
+		link, err := p.links.Link(p.ifname)
+		if o := p.current.Load(); o != nil && (err != nil || outdated(o.link, link)) {
+			o.sock.SetReadDeadline(past)
+		}
 	}
 	if p.changed != nil {
 		p.changed(ev)
@@ -163,6 +165,16 @@ func (p *port[S]) event(ev netif.Event) {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// aboutAddress says that an event says nothing of the interface itself. A takeover
+// brings one for each address.
+func aboutAddress(ev netif.Event) bool {
+	switch ev.(type) {
+	case netif.AddressAdded, netif.AddressRemoved:
+		return true
+	}
+	return false
 }
 
 // outdated says that a socket opened for old does not do for now. An interface
