@@ -35,6 +35,7 @@ func (d *Director) Reload(cfg *configs.Config) error {
 		d.log.Warn("trying again; a release after a crash relies on the configuration file until then", "err", err)
 	}
 	d.handOver(gone, "taken out of the configuration")
+	d.o.Commit(cfg)
 	d.check(cfg)
 	d.balancer.SetConfig(cfg)
 	d.adopt(cfg, gone, made)

@@ -146,7 +146,7 @@ func newKeeper(o Options, books *books, h *holder) *keeper {
 		devices:  o.Devices,
 		books:    books,
 		occupied: h.Occupies,
-		remade:   h.Wake,
+		remade:   h.Remade,
 		log:      o.Log.With("part", "devices"),
 		wake:     make(chan struct{}, 1),
 		passes:   passes{complaint: "the interfaces of virtual MACs are not as they should be"},
@@ -334,13 +334,42 @@ func openings(cfg *configs.Config, roles map[RouterID]vrrp.Role) map[Device]bool
 	return out
 }
 
-// openDevices opens and shuts devices.
+// openDevices opens and shuts devices: what has changed, and all of them at times.
+// Nothing of it is done twice, because a takeover waits for it.
 func (h *holder) openDevices(open map[Device]bool) error {
+	now := time.Now()
+	h.mu.Lock()
+	anew := h.opened == nil || now.Sub(h.openedAt) >= holderResync
+	before := h.opened
+	h.opened = make(map[Device]bool)
+	if anew {
+		before, h.openedAt = nil, now
+	}
+	h.mu.Unlock()
 	var errs []error
 	for d, open := range open {
-		errs = append(errs, h.devices.Open(d, open))
+		was, known := before[d]
+		if !known || was != open {
+			if err := h.devices.Open(d, open); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
+		h.mu.Lock()
+		if h.opened != nil { // nothing was remade meanwhile
+			h.opened[d] = open
+		}
+		h.mu.Unlock()
 	}
 	return errors.Join(errs...)
+}
+
+// Remade says that a device was made, and is shut.
+func (h *holder) Remade() {
+	h.mu.Lock()
+	h.opened = nil
+	h.mu.Unlock()
+	h.Wake()
 }
 
 // Occupies says whether a virtual IP that is not configured there any more was on an

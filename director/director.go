@@ -103,8 +103,11 @@ func (d *Director) open(cfg *configs.Config) (err error) {
 	if err := d.o.Prepare(cfg); err != nil {
 		return err
 	}
-	d.routers, err = d.makeRouters(cfg, cfg.Routers)
-	return err
+	if d.routers, err = d.makeRouters(cfg, cfg.Routers); err != nil {
+		return err
+	}
+	d.o.Commit(cfg)
+	return nil
 }
 
 // makeRouters opens the elections of those virtual routers of a configuration

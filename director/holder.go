@@ -48,7 +48,10 @@ type holder struct {
 	repairs int
 	have    map[configs.VirtualAddress]bool      // at the last pass; replaced, never changed
 	ensured map[configs.VirtualAddress]time.Time // when the kernel last took it, or it was first configured
-	running map[SyncRole]SyncDaemon              // at the last pass; replaced, never changed
+	opened  map[Device]bool                      // as it was last done; nil: not known
+	// openedAt is when all of them were opened or shut, changed or not.
+	openedAt time.Time
+	running  map[SyncRole]SyncDaemon // at the last pass; replaced, never changed
 
 	// Only the loop's own goroutine uses this.
 	claims map[configs.VirtualAddress]claim

@@ -43,6 +43,9 @@ type Options struct {
 	// held. They are all that is in force, or about to be; on an error nothing
 	// changes.
 	Prepare func(...*configs.Config) error
+	// Commit says that the configuration prepared last is in force: from here on
+	// elections that are reconfigured follow it.
+	Commit func(*configs.Config)
 	// Drops counts the packets that elections discarded, in a stable order.
 	Drops func() []DropStatus
 	// NewElection runs the election of a virtual router until it is closed. No

@@ -218,6 +218,7 @@ func (w *world) options(cfg *configs.Config) Options {
 		Checks:      w.checks(),
 		Things:      fakeThings{w},
 		Profile:     func(*configs.Config) []ipvsctl.Sysctl { return []ipvsctl.Sysctl{{Key: "net/a", Want: "2"}} },
+		Commit:      func(*configs.Config) {},
 		Prepare:     func(...*configs.Config) error { w.mu.Lock(); defer w.mu.Unlock(); return w.do("prepare") },
 		Drops:       func() []DropStatus { return []DropStatus{{Interface: "eth0", Reason: "bad-ttl", Packets: 7}} },
 		NewElection: w.newElection,

@@ -48,9 +48,11 @@ type network struct {
 	segments map[string]*segment
 	devices  map[string]*device // the segments of virtual MACs
 
-	// routers are how the advertisements of the configuration that was prepared last
-	// travel. The keys are in them.
-	routers map[director.RouterID]wire.RouterConfig
+	// routers are how the advertisements of the configuration in force travel, and
+	// prepared those of the one that was prepared last. The keys are in them. generation
+	// counts the configurations in force, from 1.
+	routers, prepared map[director.RouterID]wire.RouterConfig
+	generation        uint64
 
 	view view
 	// virtual is every virtual IP of the configurations in force. It has no lock: segments ask
@@ -474,19 +476,63 @@ type election struct {
 	*vrrprunner.Runner
 	network *network
 	router  *wire.Router
-	events  director.ElectionEvents
-	close   func()
+	// generation is of the configuration that router has; 0: it was prepared and not in
+	// force. Only the router's gate uses it.
+	generation uint64
+	events     director.ElectionEvents
+	close      func()
 }
 
 // Reconfigure replaces the configuration by one that was prepared. What is sent
 // and accepted changes first; advertisements do not pause.
 func (e *election) Reconfigure(r configs.VirtualRouter, c vrrp.Config) {
-	e.router.Set(e.network.router(r))
+	e.network.update(e, r)
 	e.Runner.Reconfigure(c)
 }
 
 // Close ends the election without a goodbye.
 func (e *election) Close() { e.close() }
+
+// update has an election compose and judge as the configuration in force says, if
+// that is another one than before. With another priority alone it is not, and the
+// thread of the elections need not share a lock.
+func (n *network) update(e *election, r configs.VirtualRouter) {
+	n.mu.Lock()
+	current := n.generation
+	n.mu.Unlock()
+	if e.generation != current {
+		e.generation = current
+		e.router.Set(n.router(r))
+	}
+}
+
+// commit makes what was prepared last, for cfg, the configuration in force.
+func (n *network) commit(cfg *configs.Config) {
+	virtual := make(map[netip.Addr]bool)
+	for _, r := range cfg.Routers {
+		for _, a := range r.Addresses {
+			virtual[a.Prefix.Addr()] = true
+		}
+	}
+	n.setVirtual(virtual)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.routers = n.prepared
+	n.generation++
+}
+
+// setVirtual says which addresses are virtual.
+func (n *network) setVirtual(virtual map[netip.Addr]bool) {
+	n.virtual.Store(&virtual)
+	n.view.invalidate()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.segments {
+		for _, a := range s.adverts {
+			a.conn.VirtualChanged()
+		}
+	}
+}
 
 // prepare reads the keys of the newest of configurations, the last, and opens every
 // interface that they name. They are all that is in force or about to be. What
@@ -519,21 +565,13 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 			}
 		}
 	}
-	n.virtual.Store(&virtual)
-	n.view.invalidate()
-	n.mu.Lock()
-	for _, s := range n.segments {
-		for _, a := range s.adverts {
-			a.conn.VirtualChanged()
-		}
-	}
-	n.mu.Unlock()
+	n.setVirtual(virtual)
 	watched := slices.Collect(maps.Keys(virtual))
 	for _, s := range carriers {
 		s.announcer.SetWatched(watched...)
 	}
 	n.mu.Lock()
-	n.routers = routers
+	n.prepared = routers
 	n.mu.Unlock()
 	return nil
 }
@@ -542,7 +580,10 @@ func (n *network) prepare(cfgs ...*configs.Config) error {
 func (n *network) router(r configs.VirtualRouter) wire.RouterConfig {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	c := n.routers[routerID(r)]
+	c, ok := n.routers[routerID(r)]
+	if !ok { // it is new
+		c = n.prepared[routerID(r)]
+	}
 	c.Outlet = n.outletOf(r)
 	return c
 }

@@ -139,8 +139,20 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		},
 		Log: log.With("part", "checks"),
 	})
+	// Handles of their own: one that reads a table of a million routes must not keep
+	// an address waiting.
+	tracked, err := netif.Open()
+	if err != nil {
+		return err
+	}
+	defer tracked.Close()
+	seen, err := netif.Open()
+	if err != nil {
+		return err
+	}
+	defer seen.Close()
 	things := track.New(track.Options{
-		Network: links,
+		Network: tracked,
 		OnChange: func() {
 			if d := running.Load(); d != nil {
 				d.ThingsChanged()
@@ -148,7 +160,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		},
 		Log: log.With("part", "tracking"),
 	})
-	net, err := newNetwork(self.Name, links, things.NetworkChanged, realtime.OnFirstThread, log)
+	net, err := newNetwork(self.Name, seen, things.NetworkChanged, realtime.OnFirstThread, log)
 	if err != nil {
 		return err
 	}
@@ -173,6 +185,7 @@ func (s *settings) run(parent context.Context, log *slog.Logger, record string) 
 		Things:      things,
 		Profile:     profile,
 		Prepare:     net.prepare,
+		Commit:      net.commit,
 		Drops:       net.drops,
 		NewElection: net.newElection,
 		Events:      happened,

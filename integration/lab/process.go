@@ -24,8 +24,7 @@ const pipeDelay = time.Second
 type User struct {
 	UID, GID uint32
 	Caps     []uintptr // ambient capabilities, unix.CAP_…: all it has unless UID is 0
-	// Prompt schedules the process before others: its first thread with real-time
-	// priority, the rest with a low nice value.
+	// Prompt gives the first thread of the process real-time priority.
 	Prompt bool
 }
 
@@ -36,25 +35,18 @@ func Unprivileged() *User {
 	return &User{UID: 65534, GID: 65534, Caps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Prompt: true}
 }
 
-// What a process that is Prompt gets, as in packaging/tandem.service.
-const (
-	promptNice     = -10
-	promptRealtime = 10
-)
+// promptRealtime is the priority of a process that is Prompt, as in
+// packaging/tandem.service.
+const promptRealtime = 10
 
-// promptly starts a command so that its process is Prompt. It must be called on a
-// thread that may be changed for that long.
+// promptly starts a command so that its process is Prompt.
 func promptly(c *exec.Cmd) error {
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, promptNice); err != nil {
-		return os.NewSyscallError("setpriority", err)
+	if err := c.Start(); err != nil {
+		return err
 	}
-	err := c.Start()
-	if err == nil {
-		err = os.NewSyscallError("sched_setattr", unix.SchedSetAttr(c.Process.Pid, &unix.SchedAttr{
-			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: promptRealtime, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
-		}, 0))
-	}
-	return errors.Join(err, os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, 0, 0)))
+	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(c.Process.Pid, &unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: promptRealtime, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+	}, 0))
 }
 
 // A Command is a program to start in a node.

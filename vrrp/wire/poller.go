@@ -86,7 +86,8 @@ func (p *Poller) Wait(until time.Time) {
 	}
 	p.ready = p.ready[:0]
 	if _, err := unix.Ppoll(p.fds, p.arm(until), nil); err != nil {
-		return // EINTR; what has arrived is found by the next
+		p.ready = append(p.ready, conns...) // EINTR: what has arrived is not known
+		return
 	}
 	if p.fds[0].Revents != 0 {
 		var b [8]byte

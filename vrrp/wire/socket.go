@@ -22,9 +22,9 @@ const (
 	// It puts adverts into the first band of the interface's queue, before
 	// whatever else the machine sends.
 	priority = 6
-	// receiveBuffer holds some hundred packets, in bytes; a burst must not crowd
-	// out the one advert that matters.
-	receiveBuffer = 1 << 20
+	// buffer holds more than a thousand packets, in bytes: a burst must not crowd out
+	// the one advert that matters, and those of all routers leave at once.
+	buffer = 1 << 20
 )
 
 // rawSocket is a raw socket of protocol 112 on one interface. The thread of the
@@ -78,17 +78,22 @@ func bound(link netif.Link) option {
 	return option{"bind to interface", func(fd int) error { return unix.BindToDevice(fd, link.Name) }}
 }
 
+// bufferSize sets a buffer. Beyond the system's limit (net.core.rmem_max, wmem_max) it
+// takes CAP_NET_ADMIN, which the daemon has and a test may not.
+func bufferSize(force, plain int) func(fd int) error {
+	return func(fd int) error {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, buffer) == nil {
+			return nil
+		}
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, buffer)
+	}
+}
+
 func commonOptions(link netif.Link) []option {
 	return []option{
 		bound(link),
-		{"set receive buffer", func(fd int) error {
-			// Beyond net.core.rmem_max it takes CAP_NET_ADMIN, which the daemon has and a
-			// test may not.
-			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
-				return nil
-			}
-			return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-		}},
+		{"set receive buffer", bufferSize(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)},
+		{"set send buffer", bufferSize(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)},
 		value("count what the buffer has no room for", unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1),
 	}
 }
