@@ -109,6 +109,7 @@ func join(t *testing.T, ns netns.NsHandle, node string, priority uint8, cfg *con
 		s.election, err = s.newElection(cfg.Routers[0], s.config(cfg), director.ElectionEvents{
 			Role: func(vrrp.Role) {}, Announce: func(string) {}, Heard: func() {},
 		})
+		s.commit(cfg)
 		return err
 	})
 	for _, d := range cfg.Directors {
@@ -129,6 +130,7 @@ func (s *side) reload(cfg *configs.Config) error {
 	if err := s.prepare(cfg); err != nil {
 		return err
 	}
+	s.commit(cfg)
 	s.election.Reconfigure(cfg.Routers[0], s.config(cfg))
 	return nil
 }
@@ -192,6 +194,18 @@ func TestReloadsOfAdverts(t *testing.T) {
 			}
 			b.hears(t)
 		}
+	}
+
+	// A configuration that is prepared and not in force changes nothing, even if the
+	// priority changes meanwhile.
+	running := with("unicast", 2, 2)
+	if err := a.prepare(running, with("multicast", 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	a.election.Reconfigure(running.Routers[0], a.config(running))
+	b.hears(t)
+	if err := a.prepare(running); err != nil {
+		t.Fatal(err)
 	}
 
 	if err := os.Chmod(file(1), 0o644); err != nil {
