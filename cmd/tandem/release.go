@@ -69,7 +69,7 @@ func (s *settings) release(out io.Writer, all bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if owned.Addresses == nil && owned.Devices == nil && owned.Services == nil && owned.Sysctls == nil && !owned.Routes && !owned.Rules && !owned.Firewall {
+	if owned.Addresses == nil && owned.Devices == nil && owned.Services == nil && owned.Sysctls == nil && !owned.Sync && !owned.Routes && !owned.Rules && !owned.Firewall {
 		return nil
 	}
 	return file.Save(left)

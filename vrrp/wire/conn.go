@@ -200,7 +200,7 @@ func (c *Conn) flush() {
 
 // fd is the file descriptor to be polled, -1 for none.
 func (c *Conn) fd() int32 {
-	if o := c.port.current.Load(); o != nil {
+	if o := c.port.current.Load(); o != nil && !o.sock.broken.Load() {
 		return o.sock.fd.Load()
 	}
 	return -1
@@ -245,6 +245,7 @@ func (c *Conn) receive(in *inbound) (more bool) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
+			o.sock.broken.Store(true)
 			o.sock.fail(os.NewSyscallError("recvmmsg", err))
 			return false
 		}

@@ -39,6 +39,9 @@ type rawSocket struct {
 	// file is taken for it; poll(2) with an old one does no harm.
 	mu sync.Mutex
 	fd atomic.Int32
+	// broken says that reading fails. It is not polled any more, which would come back
+	// at once until it is closed.
+	broken atomic.Bool
 }
 
 // openRaw opens the socket. It is bound to the interface and not to an address:
