@@ -48,6 +48,7 @@ func TestFlood(t *testing.T) {
 		src := lab.Addr(lab.LAN, host)
 		many = append(many, elect.Packet(src, vrrp.TTL, advert(t, src, vrid, 50)))
 	}
+	var heard [2]uint64 // advertisements, at the end of the latest flood that is heard
 	one := func(ttl uint8, payload []byte) [][]byte { return [][]byte{elect.Packet(stranger, ttl, payload)} }
 	for _, flood := range []struct {
 		name    string
@@ -102,6 +103,10 @@ func TestFlood(t *testing.T) {
 					t.Errorf("%s logged %d lines", snap.Node, more)
 				}
 				if flood.reason == 0 {
+					if r.Adverts.Received < heard[i]+floodLeast/10 {
+						t.Errorf("%s heard %d advertisements, of %d sent", snap.Node, r.Adverts.Received-heard[i], sent)
+					}
+					heard[i] = r.Adverts.Received
 					continue
 				}
 				var counted uint64
