@@ -16,7 +16,8 @@
 //     over listens before it speaks (pause.go);
 //   - a rival heard while active makes the router announce its addresses again
 //     ([Announce]), and a router that yields makes itself heard as one;
-//   - a release never makes a backup wait longer;
+//   - a release never makes a backup wait longer, and a flood of them is answered
+//     once a millisecond at most;
 //   - the configuration changes in place ([Reconfigure]);
 //   - several routers move together ([Config.Grouped]).
 //

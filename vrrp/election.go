@@ -105,8 +105,7 @@ func (m *Machine) failbackAt() time.Time { return m.lowerSince.Add(m.cfg.Failbac
 func (m *Machine) receiveActive(at time.Time, r Received) {
 	switch {
 	case r.Advert.Priority == 0:
-		// Somebody gave up a role that is ours. Say so before a backup takes it.
-		m.send(at, m.cfg.Priority)
+		m.answer(at)
 	case r.Advert.Priority > m.cfg.Priority:
 		m.yield(at, r, fmt.Sprintf("%v has the higher priority %d", r.Src, r.Advert.Priority))
 	case r.Advert.Priority == m.cfg.Priority && m.primary.Less(r.Src):
@@ -114,6 +113,23 @@ func (m *Machine) receiveActive(at time.Time, r Received) {
 	default:
 		m.assert(at, r)
 	}
+}
+
+// answer tells those who have heard a release that the role is taken, before a
+// backup takes it. Releases have a least distance of answers, too: the advertisement
+// that is due is only brought forward by one that comes too early, so that the last of
+// them is answered as well. While nothing can be sent lastSent stands still, and the
+// distance is counted from the release.
+func (m *Machine) answer(at time.Time) {
+	next := m.lastSent.Add(releaseGap)
+	if m.mute {
+		next = at.Add(releaseGap)
+	}
+	if at.Before(next) {
+		m.adver.advance(next)
+		return
+	}
+	m.send(at, m.cfg.Priority)
 }
 
 // yield gives the role to a better router. That one is alive and adding the

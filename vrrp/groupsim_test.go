@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ var simRuns = flag.Uint64("sim-runs", 300, "how many seeds TestGroupWalk tries")
 // the groups, and orders the machines, after a time of their own.
 type groupSim struct {
 	t         *testing.T
+	report    func(text string) // of what is broken; does not return
 	rnd       *rand.Rand
 	now       time.Time
 	directors []*simDirector
@@ -31,10 +33,15 @@ type groupSim struct {
 
 type simDirector struct {
 	rank    int
-	group   *Group
+	group   grouper
 	again   time.Time
 	apart   bool // nobody asks the group yet
 	members []*simMember
+}
+
+// grouper is a Group, or one that was broken.
+type grouper interface {
+	Step(at time.Time, members []Member) (orders []Order, again time.Time)
 }
 
 type simMember struct {
@@ -59,6 +66,7 @@ const bound = 8*simInterval + 20*ms
 
 func newGroupSim(t *testing.T, seed uint64, directors, members int, edit func(director, member int, c *Config)) *groupSim {
 	s := &groupSim{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), now: epoch, partSince: make([]time.Time, directors)}
+	s.report = func(text string) { t.Helper(); t.Fatal(text) }
 	for d := range directors {
 		dir := &simDirector{rank: d, group: NewGroup(simInterval, d)}
 		for i := range members {
@@ -159,7 +167,7 @@ func (s *groupSim) check() {
 
 func (s *groupSim) fail(format string, args ...any) {
 	s.t.Helper()
-	s.t.Fatalf("at %v: %s\n%s", s.now.Sub(epoch), fmt.Sprintf(format, args...), strings.Join(s.log[max(0, len(s.log)-80):], "\n"))
+	s.report(fmt.Sprintf("at %v: %s\n%s", s.now.Sub(epoch), fmt.Sprintf(format, args...), strings.Join(s.log[max(0, len(s.log)-80):], "\n")))
 }
 
 // run lets virtual time pass.
@@ -216,6 +224,22 @@ func (s *groupSim) fault(d *simDirector, i int, down bool) {
 			}
 		})
 	}
+}
+
+// shut takes one member out by itself, as its Machine may be told before those of the
+// others are, and lets it back in some time later.
+func (s *groupSim) shut(d *simDirector, i int) {
+	n := d.members[i]
+	if n.m.Role().State == Init {
+		return
+	}
+	s.step(d, i, Shutdown{Cause: "shut", HandOver: true})
+	s.after(2*time.Second, func() {
+		faulty := slices.ContainsFunc(d.members, func(n *simMember) bool { return n.down })
+		if !faulty && n.m.Role().State == Init {
+			s.step(d, i, Startup{n.addr})
+		}
+	})
 }
 
 func (s *groupSim) start() {
@@ -363,54 +387,89 @@ func TestGroupMoves(t *testing.T) {
 // the trouble ends, one director is active in all, within seconds.
 func TestGroupWalk(t *testing.T) {
 	for seed := range *simRuns {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		failback, equal := Failback(rnd.IntN(3)), rnd.IntN(4) == 0
-		s := newGroupSim(t, seed, 2+rnd.IntN(2), 2+rnd.IntN(2), func(_, _ int, c *Config) {
-			c.Failback = failback
-			if failback == FailbackDelayed {
-				c.FailbackDelay = time.Second
-			}
-			if equal {
-				c.Priority = 100
-			}
-		})
-		s.loss = []float64{0, 0.01, 0.1, 0.3}[rnd.IntN(4)]
-		s.start()
-		s.run(time.Second)
-		for range 40 {
-			d := s.directors[rnd.IntN(len(s.directors))]
-			i := rnd.IntN(len(d.members))
-			switch rnd.IntN(4) {
-			case 0, 1:
-				s.fault(d, i, !d.members[i].down)
-			case 2:
-				d.members[i].cut = !d.members[i].cut
-			case 3: // a weight, of the whole group
-				priority := uint8(50 + 10*rnd.IntN(15))
-				for j, n := range d.members {
-					c := n.m.cfg
-					c.Priority = priority
-					s.step(d, j, Reconfigure{c})
-				}
-			}
-			s.run(time.Duration(1+rnd.IntN(1500)) * ms)
+		if text := newGroupWalk(t, seed).broken(); text != "" {
+			t.Fatalf("seed %d: %s", seed, text)
 		}
-		s.loss = 0
-		for _, d := range s.directors {
-			for i, n := range d.members {
-				n.cut = false
-				s.fault(d, i, false)
+	}
+}
+
+// groupWalk is one of the walks of TestGroupWalk.
+type groupWalk struct {
+	*groupSim
+	course *rand.Rand // what happens; the rest is of groupSim.rnd
+}
+
+func newGroupWalk(t *testing.T, seed uint64) groupWalk {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	failback, equal := Failback(rnd.IntN(3)), rnd.IntN(4) == 0
+	s := newGroupSim(t, seed, 2+rnd.IntN(2), 2+rnd.IntN(2), func(_, _ int, c *Config) {
+		c.Failback = failback
+		if failback == FailbackDelayed {
+			c.FailbackDelay = time.Second
+		}
+		if equal {
+			c.Priority = 100
+		}
+	})
+	s.loss = []float64{0, 0.01, 0.1, 0.3}[rnd.IntN(4)]
+	return groupWalk{s, rnd}
+}
+
+// broken walks, and says what was broken; empty: nothing.
+func (s groupWalk) broken() (text string) {
+	type broken string
+	s.report = func(text string) { panic(broken(text)) }
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case broken:
+			text = string(r)
+		default:
+			panic(r)
+		}
+	}()
+	s.walk()
+	return ""
+}
+
+func (s groupWalk) walk() {
+	s.start()
+	s.run(time.Second)
+	for range 40 {
+		d := s.directors[s.course.IntN(len(s.directors))]
+		i := s.course.IntN(len(d.members))
+		switch s.course.IntN(5) {
+		case 0, 1:
+			s.fault(d, i, !d.members[i].down)
+		case 2:
+			d.members[i].cut = !d.members[i].cut
+		case 3: // a weight, of the whole group
+			priority := uint8(50 + 10*s.course.IntN(15))
+			for j, n := range d.members {
+				c := n.m.cfg
+				c.Priority = priority
+				s.step(d, j, Reconfigure{c})
 			}
+		case 4:
+			s.shut(d, i)
 		}
-		s.run(8 * time.Second)
-		active := s.activeDirector()
-		if active < 0 {
-			s.fail("seed %d: nobody is active", seed)
+		s.run(time.Duration(1+s.course.IntN(1500)) * ms)
+	}
+	s.loss = 0
+	for _, d := range s.directors {
+		for i, n := range d.members {
+			n.cut = false
+			s.fault(d, i, false)
 		}
-		s.want(active)
-		s.run(5 * time.Second)
-		if s.activeDirector() != active {
-			s.fail("seed %d: the role moves without a cause", seed)
-		}
+	}
+	s.run(8 * time.Second)
+	active := s.activeDirector()
+	if active < 0 {
+		s.fail("nobody is active")
+	}
+	s.want(active)
+	s.run(5 * time.Second)
+	if s.activeDirector() != active {
+		s.fail("the role moves without a cause")
 	}
 }

@@ -151,6 +151,10 @@ func TestStateTable(t *testing.T) {
 			input{410 * ms, heard(lower, 0)}, "advert 100", 510 * ms},
 		{"6.4.3", "priority 0 right after an advertisement: again", config(nil), toActive,
 			input{401 * ms, heard(lower, 0)}, "advert 100", 501 * ms},
+		{"6.4.3", "priority 0 a nanosecond earlier: the answer waits for that nanosecond", config(nil), toActive,
+			input{401*ms - 1, heard(lower, 0)}, "", 401 * ms},
+		{"6.4.3", "Adver_Timer fires for it", config(nil), append(toActive[:2:2], input{400*ms + 1, heard(lower, 0)}),
+			input{401 * ms, Timeout{}}, "advert 100", 501 * ms},
 		{"6.4.3", "higher priority", config(nil), toActive,
 			input{410 * ms, heard(lower, 101)}, "advert 100, backup hold", 510 * ms},
 		{"6.4.3", "higher priority: interval learned", config(nil), toActive,
@@ -215,6 +219,49 @@ func TestReleaseNeverDelays(t *testing.T) {
 	m, _ := run(config(nil), startup, input{10 * ms, heard(lower, 0)}, input{40 * ms, heard(lower, 0)}, input{70 * ms, heard(higher, 0)})
 	if got, want := deadline(m), 10*ms+60937500; got != want {
 		t.Errorf("deadline %v, want %v", got, want)
+	}
+}
+
+// TestReleaseFlood: anybody on the segment can send releases as fast as it carries
+// them. The first is answered at once, the others once a millisecond together, also
+// while nothing can be sent; none is left without an answer.
+func TestReleaseFlood(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fails bool
+	}{
+		{"sent", false},
+		{"not sent", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := run(config(nil), startup, input{400 * ms, Timeout{}})
+			answers := 0
+			var last time.Duration
+			take := func(at time.Duration, ev Event) {
+				if got := brief(m.Step(epoch.Add(at), ev)); got == "advert 100" {
+					answers, last = answers+1, at
+					if tt.fails {
+						m.Step(epoch.Add(at), SendFailed{})
+					}
+				} else if got != "" {
+					t.Fatalf("at %v: actions %q", at, got)
+				}
+			}
+			const begin, end = 450 * ms, 460 * ms
+			for at := begin; at < end; at += 10 * time.Microsecond {
+				if deadline(m) <= at {
+					take(deadline(m), Timeout{})
+				}
+				take(at, heard(lower, 0))
+				if at == begin && answers != 1 {
+					t.Fatal("the first is not answered at once")
+				}
+			}
+			take(deadline(m), Timeout{})
+			if last < end || answers != 11 {
+				t.Errorf("%d answers to 1,000 releases, the last at %v, want 11", answers, last)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,13 @@ const (
 	// assertGap is the least time before an answer to a rival: the smallest
 	// interval of the protocol. See Machine.assert.
 	assertGap = MinInterval
+	// releaseGap is the least time between an advertisement and the answer to a
+	// release. Anybody on the segment can send releases, signed by nobody; an answer to
+	// each would multiply what a flood costs. It is not assertGap: a backup takes over
+	// when its skew is over, (256-priority)/256 of an interval, and the answer has to be
+	// there before. With intervals of 10 ms that is more than this gap up to priority 230,
+	// with 100 ms up to 253, from 128 ms on for every backup.
+	releaseGap = time.Millisecond
 	// announceGap is the least time between two rounds of announcements because of
 	// rivals. A round repeats itself for some seconds; without a bound, one forged
 	// advertisement could cause a broadcast for each address.

@@ -18,6 +18,9 @@ const (
 	floodRate  = 100_000 // packets a second
 	floodLeast = 20_000
 	floodTime  = 1500 * time.Millisecond
+	// answersMost is how often an active router answers a flood of releases in that
+	// time: once a millisecond, and some of its own.
+	answersMost = 1600
 )
 
 // advert is an advertisement of the stranger, in tandem's own form.
@@ -32,8 +35,8 @@ func advert(t *testing.T, src netip.Addr, vrid, priority uint8) []byte {
 }
 
 // TestFlood has a stranger send as many packets as it can to the active and to the
-// backup. No role changes, the active's advertisements keep their time, the log
-// stays short, and status counts what was dropped by its reason.
+// backup. No role changes, the active's advertisements keep their time and are bounded,
+// the log stays short, and status counts what was dropped by its reason.
 func TestFlood(t *testing.T) {
 	const vrid = elect.DefaultVRID
 	_, s := start(t, elect.Options{Advert: 100 * time.Millisecond, Members: pair()})
@@ -45,11 +48,12 @@ func TestFlood(t *testing.T) {
 		src := lab.Addr(lab.LAN, host)
 		many = append(many, elect.Packet(src, vrrp.TTL, advert(t, src, vrid, 50)))
 	}
+	var heard [2]uint64 // advertisements, at the end of the latest flood that is heard
 	one := func(ttl uint8, payload []byte) [][]byte { return [][]byte{elect.Packet(stranger, ttl, payload)} }
 	for _, flood := range []struct {
 		name    string
 		packets [][]byte
-		reason  vrrp.DropReason // 0: they are heard, as rivals
+		reason  vrrp.DropReason // 0: they are heard, as rivals or releases
 	}{
 		{"wrong checksum", one(vrrp.TTL, broken), vrrp.DropBadChecksum},
 		{"another VRID", one(vrrp.TTL, advert(t, stranger, 77, 254)), vrrp.DropUnknownVRID},
@@ -57,6 +61,7 @@ func TestFlood(t *testing.T) {
 		{"through a router", one(vrrp.TTL-1, advert(t, stranger, vrid, 254)), vrrp.DropBadTTL},
 		{"lower priority", one(vrrp.TTL, advert(t, stranger, vrid, 50)), 0},
 		{"lower priority, many sources", many, 0},
+		{"priority 0", one(vrrp.TTL, advert(t, stranger, vrid, 0)), 0},
 	} {
 		t.Run(flood.name, func(t *testing.T) {
 			watch := elect.NewWatch(elect.MAC(s.Directors[0]))
@@ -75,12 +80,15 @@ func TestFlood(t *testing.T) {
 				t.Error(err)
 			}
 			rate, calm := float64(sent)/floodTime.Seconds(), watch.Calm()
-			t.Logf("%.0f packets a second; longest gap between advertisements %v", rate, calm.Gap.Round(10*time.Microsecond))
+			t.Logf("%.0f packets a second; %d advertisements, longest gap between them %v", rate, calm.Adverts, calm.Gap.Round(10*time.Microsecond))
 			if rate < floodLeast {
 				t.Errorf("%.0f packets a second prove nothing: %d are wanted", rate, floodLeast)
 			}
 			if calm.Changes > 0 || calm.Gap >= 300*time.Millisecond || calm.Adverts < 10 {
 				t.Errorf("%d advertisements, %d role changes, longest gap %v", calm.Adverts, calm.Changes, calm.Gap)
+			}
+			if calm.Adverts > answersMost {
+				t.Errorf("%d advertisements in %v, more than one a millisecond", calm.Adverts, floodTime)
 			}
 			for i, want := range []string{"active", "backup"} {
 				snap, err := s.Status(i)
@@ -95,6 +103,10 @@ func TestFlood(t *testing.T) {
 					t.Errorf("%s logged %d lines", snap.Node, more)
 				}
 				if flood.reason == 0 {
+					if r.Adverts.Received < heard[i]+floodLeast/10 {
+						t.Errorf("%s heard %d advertisements, of %d sent", snap.Node, r.Adverts.Received-heard[i], sent)
+					}
+					heard[i] = r.Adverts.Received
 					continue
 				}
 				var counted uint64

@@ -19,6 +19,7 @@ func TestCopies(t *testing.T) {
 		{"vrrp/runner/loop.go", "patience", "5 * time.Millisecond", patience == 5*ms},
 		{"vrrp/timers.go", "minHandOver", "500 * time.Millisecond", minHandOver == 500*ms},
 		{"vrrp/timers.go", "assertGap", "MinInterval", assertGap == 10*ms},
+		{"vrrp/timers.go", "releaseGap", "time.Millisecond", releaseGap == ms},
 		{"director/holder.go", "retryAfter", "50 * time.Millisecond", retryAfter == 50*ms},
 		{"configs/sections.go", "minLease", "2 * time.Second", leaseFor(0) == 2000*ms},
 	} {

@@ -269,6 +269,25 @@ var mutants = []struct {
 			return actions
 		}
 	}), true},
+	{"answers every release at once", breed(func(m *mutant) {
+		m.out = func(m *mutant, ev vrrp.Event, actions []vrrp.Action) []vrrp.Action {
+			r, received := ev.(vrrp.Received)
+			if received && r.Advert.Priority == 0 && m.state() == vrrp.Active && len(actions) == 0 {
+				actions = append(actions, vrrp.SendAdvert{Priority: m.cfg.Priority})
+			}
+			return actions
+		}
+	}), false},
+	{"does not answer a release that comes early", breed(func(m *mutant) {
+		m.in = func(m *mutant, at time.Time, ev vrrp.Event) (time.Time, vrrp.Event) {
+			r, received := ev.(vrrp.Received)
+			spoke := m.Node.Status().AdvertAt.Add(-m.cfg.Interval)
+			if received && r.Advert.Priority == 0 && m.state() == vrrp.Active && at.Before(spoke.Add(releaseGap)) {
+				return at, nil
+			}
+			return at, ev
+		}
+	}), false},
 	{"a timer that never stops", breed(func(m *mutant) {
 		m.due = func(m *mutant, at time.Time) time.Time {
 			if at.After(m.now) && m.state() == vrrp.Active {

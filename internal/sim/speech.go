@@ -6,8 +6,12 @@ import (
 	"tandem/vrrp"
 )
 
-// assertGap is the least time between an advertisement and an answer to a rival.
-const assertGap = 10 * ms
+const (
+	// assertGap is the least time between an advertisement and an answer to a rival.
+	assertGap = 10 * ms
+	// releaseGap is the least time between an advertisement and an answer to a release.
+	releaseGap = 1 * ms
+)
 
 // speech is what the rules remember of what one election said and heard. It is a
 // second reading of RFC 9568, section 6.4, and of the extensions, that asks the
@@ -18,6 +22,7 @@ type speech struct {
 	interval time.Duration // of that one; in Backup that of the active router, or the own
 	learned  bool
 	speaksAt time.Duration // Backup: when it takes over if it hears nothing
+	answerAt time.Duration // Active: when it answers a release that came too early, or never
 	// lowerSince is the first of the lower priorities that were heard since
 	// something else was; never if none was.
 	lowerSince time.Duration
@@ -66,7 +71,7 @@ func (w *World) listen(d *director, at time.Duration, ev vrrp.Event, before vrrp
 		switch {
 		case state == vrrp.Backup && at >= d.speaksAt:
 			want.adverts, state = 1, vrrp.Active
-		case state == vrrp.Active && at >= d.lastSent+d.interval:
+		case state == vrrp.Active && at >= d.wordAt():
 			want.adverts = 1
 		}
 	case vrrp.Received:
@@ -74,7 +79,7 @@ func (w *World) listen(d *director, at time.Duration, ev vrrp.Event, before vrrp
 	}
 	w.compare(d, ev, state, got, want, optional)
 	if got.adverts > 0 {
-		d.lastSent = at
+		d.lastSent, d.answerAt = at, never
 		if state == vrrp.Active {
 			d.interval, d.learned = d.cfg.Interval, false
 		}
@@ -124,17 +129,20 @@ func (w *World) punctual(d *director, state vrrp.State) {
 	case vrrp.Backup:
 		due = d.speaksAt
 	case vrrp.Active:
-		due = d.lastSent + d.interval
+		due = d.wordAt()
 	}
 	if next := d.deadline(); next > due {
 		w.fail("timer", d, "is due to speak at %v, and wakes at %v", due, next)
 	}
 }
 
+// wordAt is when the next word of an active router is due.
+func (d *director) wordAt() time.Duration { return min(d.lastSent+d.interval, d.answerAt) }
+
 // backup begins to listen.
 func (d *director) backup(at, interval time.Duration, learned bool) {
 	d.interval, d.learned = interval, learned
-	d.lowerSince = never
+	d.lowerSince, d.answerAt = never, never
 	d.speaksAt = at + activeDown(d.cfg.Priority, interval)
 }
 
@@ -170,6 +178,8 @@ func (d *director) hear(at time.Duration, r vrrp.Received, state vrrp.State) (af
 			d.backup(at, r.Advert.Interval, true)
 			d.lowerSince = since
 		}
+	case state == vrrp.Active && p == 0 && at-d.lastSent < releaseGap:
+		d.answerAt = d.lastSent + releaseGap
 	case state == vrrp.Active && p == 0:
 		return state, 1, 0
 	case state == vrrp.Active && d.beatenBy(p, r):
