@@ -116,7 +116,9 @@ func (h *holder) ensure(a HeldAddress, have map[configs.VirtualAddress]bool) (ti
 // routerOf is the name of a virtual router, and carrier that of the one that has
 // an address; empty if the configuration has it no longer.
 func (h *holder) routerOf(id RouterID) string {
-	return h.routerWith(func(r configs.VirtualRouter) bool { return idOf(r) == id })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.routers[id].Name
 }
 
 func (h *holder) carrier(a configs.VirtualAddress) string {
