@@ -13,6 +13,9 @@ import (
 // raise puts the addresses in that are to be held, and has them announced. It
 // returns those that the kernel has then, and when a lease is to be renewed next.
 func (h *holder) raise(hold []HeldAddress) (have map[configs.VirtualAddress]bool, renewAt time.Time, err error) {
+	// Those of a new role first: asking what the kernel has, with hundreds of addresses,
+	// takes longer than adding them.
+	firstErr := h.raiseNew(hold)
 	list, err := h.addresses.List()
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("list addresses: %w", err)
@@ -25,8 +28,37 @@ func (h *holder) raise(hold []HeldAddress) (have map[configs.VirtualAddress]bool
 	err = h.reshape(hold, have, options)
 	renewAt, ensureErr := h.ensureAll(hold, have)
 	h.setHave(have)
-	h.announce(hold, have)
-	return have, renewAt, errors.Join(err, ensureErr)
+	h.mu.Lock()
+	again := h.again
+	h.again = make(map[RouterID]bool)
+	h.mu.Unlock()
+	h.announce(hold, have, again)
+	if err = errors.Join(err, ensureErr); err == nil {
+		firstErr = nil // it was possible after all
+	}
+	return have, renewAt, errors.Join(firstErr, err)
+}
+
+// raiseNew puts in, and has announced, the addresses that this process has not put
+// in since it gave them up, by what the kernel had at the last pass.
+func (h *holder) raiseNew(hold []HeldAddress) error {
+	hold = slices.DeleteFunc(slices.Clone(hold), func(a HeldAddress) bool {
+		_, claimed := h.claims[a.VirtualAddress]
+		return claimed || !a.renew()
+	})
+	if len(hold) == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	have := maps.Clone(h.have)
+	h.mu.Unlock()
+	if have == nil {
+		return nil // the first pass has to look
+	}
+	_, err := h.ensureAll(hold, have)
+	h.setHave(have)
+	h.announce(hold, have, nil)
+	return err
 }
 
 // reshape takes out, for ensure to put in again, the addresses whose options are
@@ -148,11 +180,7 @@ func (c claim) due() time.Time {
 
 // announce has the addresses announced that are new in the kernel, that have a
 // new active role, or whose router asks for it.
-func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bool) {
-	h.mu.Lock()
-	again := h.again
-	h.again = make(map[RouterID]bool)
-	h.mu.Unlock()
+func (h *holder) announce(hold []HeldAddress, have map[configs.VirtualAddress]bool, again map[RouterID]bool) {
 	var list []configs.VirtualAddress
 	for _, a := range hold {
 		c, claimed := h.claims[a.VirtualAddress]
