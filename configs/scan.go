@@ -10,7 +10,8 @@ import (
 // Bounds on what is handed to the TOML library. Its parser recurses into nested
 // values and joins the whole path of every key, so a small hostile file could
 // otherwise exhaust the stack or the memory. The vocabulary needs 3 levels and
-// keys of 15 bytes.
+// keys of 15 bytes. It has no empty key either, which TOML allows: in a table in an
+// array such a key makes the library lose the elements before it.
 const (
 	maxDepth  = 8
 	maxKeyLen = 64
@@ -144,6 +145,10 @@ func (s *scanner) keyPath() ([]string, bool) {
 			return nil, false
 		}
 		path = append(path, part)
+		if part == "" {
+			s.bound = "a key is empty"
+			return nil, false
+		}
 		if len(part) > maxKeyLen {
 			return nil, s.exceed("a key is longer than %d bytes", maxKeyLen)
 		}
