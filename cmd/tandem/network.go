@@ -115,6 +115,9 @@ func preferElections(log *slog.Logger) {
 	// from the kernel it needs a free one, and must not wait for what the rest of the
 	// daemon is doing.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 4)
+	if err := realtime.Favour(); err != nil {
+		log.Debug("the daemon's other threads are not put before others", "err", err)
+	}
 	for _, err := range []error{realtime.Thread(), realtime.LockMemory()} {
 		if err != nil {
 			log.Warn("elections may be late when the machine is busy", "err", err)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,7 +25,8 @@ const pipeDelay = time.Second
 type User struct {
 	UID, GID uint32
 	Caps     []uintptr // ambient capabilities, unix.CAP_…: all it has unless UID is 0
-	// Prompt gives the first thread of the process real-time priority.
+	// Prompt schedules the process before others: the first thread with real-time
+	// priority, the rest with a low nice value.
 	Prompt bool
 }
 
@@ -35,18 +37,35 @@ func Unprivileged() *User {
 	return &User{UID: 65534, GID: 65534, Caps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}, Prompt: true}
 }
 
-// promptRealtime is the priority of a process that is Prompt, as in
-// packaging/tandem.service.
-const promptRealtime = 10
+// What a process that is Prompt gets. In packaging/tandem.service it is a large share
+// (CPUWeight) and not a nice value, which does the same for a whole control group.
+const (
+	promptRealtime = 10
+	promptNice     = -10
+	promptAfter    = 50 * time.Millisecond // when it has all of its first threads
+)
 
 // promptly starts a command so that its process is Prompt.
 func promptly(c *exec.Cmd) error {
 	if err := c.Start(); err != nil {
 		return err
 	}
-	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(c.Process.Pid, &unix.SchedAttr{
+	pid := c.Process.Pid
+	time.AfterFunc(promptAfter, func() { niceThreads(pid) })
+	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(pid, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: promptRealtime, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}, 0))
+}
+
+// niceThreads sets the nice value of all threads but the first. A process that has
+// ended has none.
+func niceThreads(pid int) {
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, t := range tasks {
+		if id, err := strconv.Atoi(t.Name()); err == nil && id != pid {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, id, promptNice)
+		}
+	}
 }
 
 // A Command is a program to start in a node.

@@ -83,6 +83,9 @@ func (r Run) run(ctx context.Context) Outcome {
 		return Outcome{Reason: err.Error()}
 	}
 	g := &group{id: cmd.Process.Pid}
+	// It is in no hurry as the daemon may be, see internal/realtime. Raising the value
+	// takes no privilege.
+	_ = unix.Setpriority(unix.PRIO_PGRP, g.id, 0)
 	expired := time.AfterFunc(r.Timeout, func() { g.kill(true) })
 	defer expired.Stop()
 	defer context.AfterFunc(ctx, func() { g.kill(false) })()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,31 @@ func Thread() error {
 	}, 0)
 	return explain("real-time priority", fmt.Sprintf("CAP_SYS_NICE, or a service manager that gives it (CPUSchedulingPolicy=rr, CPUSchedulingPriority=%d)", Priority),
 		os.NewSyscallError("sched_setattr", err))
+}
+
+// nice is that of the other threads, see Favour.
+const nice = -10
+
+// Favour puts the other threads of the process before those of others, without
+// real-time priority: the garbage collector has the first thread wait until each of
+// them has noticed that it is to stop, and one that is waiting for a processor
+// notices nothing. Threads that they start inherit it. It must be called before the
+// process has other work to do. The error says what is missing.
+func Favour() error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("list the threads: %w", err)
+	}
+	for _, t := range tasks {
+		id, err := strconv.Atoi(t.Name())
+		if err != nil || id == os.Getpid() {
+			continue // the first has real-time priority
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, id, nice); err != nil && !errors.Is(err, unix.ESRCH) {
+			return explain("a low nice value", "CAP_SYS_NICE; a service manager that gives the process a larger share does as well (CPUWeight=)", os.NewSyscallError("setpriority", err))
+		}
+	}
+	return nil
 }
 
 // LockMemory keeps every page that the process touches in memory (mlockall(2)): one
