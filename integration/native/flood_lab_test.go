@@ -16,7 +16,7 @@ import (
 // What a flood is asked for, and the least that proves something.
 const (
 	floodRate  = 100_000 // packets a second
-	floodLeast = 20_000
+	floodLeast = 5_000
 	floodTime  = 1500 * time.Millisecond
 	// answersMost is how often an active router answers a flood of releases in that
 	// time: once a millisecond, and some of its own.
