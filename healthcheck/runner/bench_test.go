@@ -33,8 +33,9 @@ func BenchmarkSchedule(b *testing.B) {
 	r.SetTargets(ts)
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error)
+	goal.Store(2 * int64(len(ts)))
 	go func() { done <- r.Run(ctx) }()
-	time.Sleep(2 * time.Second) // until the start's burst is over
+	<-reached // the start's burst is over
 	b.ReportAllocs()
 	b.ResetTimer()
 	goal.Store(count.Load() + int64(b.N))
